@@ -1,0 +1,219 @@
+// What a dump means: plain structs, filled by the snapshot room, written by the format room.
+//
+// A million tasks must fit, so nothing here owns memory: every span points into the snapshot's
+// arena, and what costs much (locals, leaf details) is fetched frame by frame through `details`
+// while the file is written.
+//
+//   roots ──> frame ── first_child ──> frame ── first_child ──> leaf frame ── awaits ──> awaitable
+//               │ (await_chain, outermost first)                   │
+//               └ next_sibling: further children make it a join    └ details::leaf()
+//
+// Threads: one owner (the watchdog). Signals: unsafe. Blocks: never.
+#pragma once
+
+#include <cstdint>
+#include <span>
+#include <string_view>
+
+namespace corodump::model {
+
+inline constexpr std::uint32_t no_index = 0xffffffffU;
+/// Set in a site's key that is no site but the address of code, to be found in a symbol table.
+inline constexpr std::uint64_t code_key = std::uint64_t{1} << 63U;
+
+enum class task_state : std::uint8_t { pending, done, failed, cancelled };
+enum class activity : std::uint8_t { not_started, suspended, running, unknown };
+
+[[nodiscard]] constexpr std::string_view name_of(task_state state) noexcept {
+    constexpr std::string_view names[] = {"pending", "done", "failed", "cancelled"};
+    return names[static_cast<unsigned>(state)];
+}
+[[nodiscard]] constexpr std::string_view name_of(activity what) noexcept {
+    constexpr std::string_view names[] = {"not_started", "suspended", "running", "unknown"};
+    return names[static_cast<unsigned>(what)];
+}
+
+/// A place in source code. `function` is already demangled and cleaned.
+struct location {
+    std::string_view function;  ///< empty: unknown
+    std::string_view file;      ///< empty: unknown
+    std::uint32_t line = 0;     ///< 0: unknown
+    bool library = false;
+};
+
+/// One live coroutine frame. At most 96 bytes: there may be millions.
+struct frame {
+    std::uint64_t address = 0;
+    std::uint32_t generation = 0;
+    std::uint32_t resumes = 0;
+    std::uint32_t created_tick = 0;    ///< 0: unknown
+    std::uint32_t suspended_tick = 0;  ///< 0: unknown
+    std::int32_t thread = 0;           ///< tid, 0: unknown
+    std::uint32_t side = no_index;     ///< not no_index: details::given knows more
+    std::uint64_t site = 0;            ///< key of the await site, for details::where
+    std::uint64_t definition = 0;      ///< key of the coroutine's definition, for details::where
+    std::uint64_t awaitable = 0;       ///< key of the awaitable's type, for details::leaf
+    std::uint64_t awaiter = 0;         ///< address of the awaiter, 0 when not suspended
+    std::uint64_t promise = 0;         ///< key of the promise's type
+    std::uint32_t parent = no_index;   ///< frame that awaits this one
+    std::uint32_t first_child = no_index;
+    std::uint32_t next_sibling = no_index;
+    task_state state = task_state::pending;
+    model::activity activity = model::activity::unknown;
+    /// This frame is a task that `parent` joins, so it heads a chain of its own.
+    bool root : 1 = false;
+    bool library : 1 = false;
+    std::uint8_t marks : 6 = 0;  ///< scratch of the room that assembles
+};
+static_assert(sizeof(frame) <= 96);
+
+struct label {
+    std::string_view name;
+    std::string_view value;
+};
+
+/// What a task was given by hand.
+struct side {
+    std::string_view name;  ///< empty: none
+    std::span<const label> labels;
+    bool cancelled = false;
+};
+
+struct local {
+    std::string_view name;
+    std::string_view type;
+    std::string_view value;  ///< text; written as a JSON number or boolean where `literal`
+    bool literal = false;
+    bool readable = true;
+    bool redacted = false;
+};
+
+/// What is known of the awaitable a leaf is suspended on.
+struct leaf {
+    std::string_view awaitable;  ///< type or operation
+    std::uint64_t object = 0;
+    std::string_view kind;  ///< empty: unknown
+    std::string_view name;  ///< empty: unknown
+    /// Frames (indices into snapshot::frames) that hold the object; no_index: an owner not alive.
+    std::span<const std::uint32_t> owners;
+    int descriptor = -1;
+    std::string_view local_endpoint;
+    std::string_view remote_endpoint;
+    bool has_deadline = false;
+    double deadline_in_seconds = 0;
+};
+
+/// Answers what is too large to hold for every frame. The views it returns are valid until the next
+/// call of the same function.
+class details {
+public:
+    virtual location where(std::uint64_t site_key) = 0;
+    virtual std::span<const local> locals(const frame& f) = 0;
+    virtual leaf awaited(const frame& f) = 0;
+    /// For a frame whose `side` is not no_index.
+    virtual side given(const frame& f) = 0;
+
+protected:
+    ~details() = default;
+};
+
+struct trigger {
+    std::string_view kind;  ///< "signal" or "api"
+    int signal = 0;
+    int sender_pid = -1;  ///< -1: unknown
+    int sender_uid = -1;
+    std::uint64_t merged = 0;
+};
+
+struct process {
+    int pid = 0;
+    std::string_view comm, exe, build_id, hostname, cgroup;  ///< empty: unknown
+    std::int64_t uid = -1;
+    std::int64_t start_time_unix_ns = -1;
+    double uptime_seconds = -1;
+    std::int64_t threads = -1, rss_bytes = -1, open_fds = -1, fd_limit = -1;
+    std::string_view agent_version;
+};
+
+struct module {
+    std::string_view path;
+    std::string_view build_id;  ///< hex, empty: unknown
+    std::uint64_t start = 0, end = 0;
+};
+
+struct counts {
+    std::uint64_t tasks = 0, frames = 0, dropped = 0, torn = 0, unreadable = 0, untracked = 0,
+                  cut = 0;
+};
+
+struct site_count {
+    std::uint64_t site = 0;           ///< key for details::where
+    std::string_view awaitable;       ///< empty: unknown
+    std::uint64_t count = 0;
+};
+
+struct object_count {
+    std::string_view kind, name;      ///< empty: unknown
+    std::uint64_t object = 0;
+    std::uint64_t count = 0;
+    bool described = false;           ///< `holders` is known
+    std::span<const std::uint32_t> holders;  ///< root frames; no_index: not a live task
+};
+
+struct summary {
+    std::uint64_t by_state[4] = {};
+    std::uint64_t by_activity[4] = {};
+    std::span<const site_count> by_await_site;
+    std::span<const object_count> by_object;
+    std::uint64_t other_await_sites = 0, other_objects = 0, other_groups_tasks = 0;
+};
+
+struct group {
+    std::uint64_t count = 0;
+    std::uint32_t oldest = no_index;  ///< root frame whose leaf is suspended longest; its chain is shown
+    std::uint32_t newest = no_index;
+};
+
+struct verdict {
+    std::string_view kind, severity, statement;
+    std::span<const std::uint32_t> tasks;  ///< root frames, at most 64
+    std::uint64_t task_count = 0;
+    std::span<const std::string_view> evidence;
+};
+
+struct snapshot {
+    std::string_view id;
+    model::trigger trigger;
+    std::int64_t time_unix_ns = 0;
+    std::uint64_t duration_us = 0;
+    std::uint32_t now_tick = 0;
+    double seconds_per_tick = 0.008;
+    std::span<const std::string_view> warnings;
+    model::counts counts;
+    model::process process;
+    model::summary summary;
+    std::span<const frame> frames;
+    std::span<const std::uint32_t> roots;  ///< the tasks, in the order to write
+    std::span<const group> groups;
+    std::span<const verdict> verdicts;
+    std::span<const module> modules;
+    model::details* details = nullptr;
+
+    [[nodiscard]] bool complete() const noexcept { return warnings.empty(); }
+};
+
+/// Chains longer than this are cut, and the rest counted.
+inline constexpr unsigned max_chain_frames = 256;
+
+/// The leaf of the chain that starts at `root`: follows only children, at most `max_chain_frames`.
+[[nodiscard]] inline std::uint32_t leaf_of(const snapshot& all, std::uint32_t root) noexcept {
+    std::uint32_t at = root;
+    for (unsigned depth = 1; depth < max_chain_frames; ++depth) {
+        const std::uint32_t child = all.frames[at].first_child;
+        if (child == no_index || all.frames[child].root) break;
+        at = child;
+    }
+    return at;
+}
+
+}  // namespace corodump::model

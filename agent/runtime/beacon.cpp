@@ -1,0 +1,82 @@
+#include "agent/runtime/beacon.hpp"
+
+#include <sys/mman.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <cerrno>
+#include <cstring>
+#include <new>
+
+namespace corodump::runtime {
+namespace {
+
+constexpr std::size_t page_bytes = 4096;
+
+template <std::size_t N>
+void set_text(char (&to)[N], std::string_view text) noexcept {
+    const std::size_t bytes = std::min(text.size(), N - 1);
+    std::memcpy(to, text.data(), bytes);
+    to[bytes] = '\0';
+}
+
+}  // namespace
+
+int beacon_page::raise(int signal, std::string_view directory) noexcept {
+    const int fd = memfd_create(model::beacon_mapping_name, MFD_CLOEXEC);
+    if (fd < 0) return errno;
+    void* mapped = MAP_FAILED;
+    if (ftruncate(fd, page_bytes) == 0)
+        mapped = mmap(nullptr, page_bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE, fd, 0);
+    const int error = mapped == MAP_FAILED ? errno : 0;
+    close(fd);
+    if (error != 0) return error;
+    auto* const page = new (mapped) model::beacon{};
+    page->version = model::beacon::current_version;
+    page->size_bytes = sizeof(model::beacon);
+    page->pid = getpid();
+    page->signal = signal;
+    set_text(page->directory, directory);
+    // The magic last: a page without it is not read.
+    std::atomic_thread_fence(std::memory_order_release);
+    std::memcpy(page->magic, "corodump", sizeof page->magic);
+    page_ = page;
+    return 0;
+}
+
+void beacon_page::lower() noexcept {
+    if (page_ != nullptr) munmap(page_, page_bytes);
+    page_ = nullptr;
+}
+
+void beacon_page::show_threads(int signal_tid, int watchdog_tid) noexcept {
+    if (page_ == nullptr) return;
+    page_->signal_tid = signal_tid;
+    page_->watchdog_tid = watchdog_tid;
+}
+
+void beacon_page::show_outcome(int error, std::string_view path, std::string_view text,
+                               std::uint64_t answered) noexcept {
+    if (page_ == nullptr) return;
+    page_->revision.fetch_add(1, std::memory_order_acq_rel);
+    page_->last_error = error;
+    if (error == 0) {
+        set_text(page_->last_path, path);
+        page_->dumps.fetch_add(1, std::memory_order_relaxed);
+    }
+    set_text(page_->last_error_text, error == 0 ? std::string_view{} : text);
+    page_->revision.fetch_add(1, std::memory_order_release);
+    page_->answered.store(answered, std::memory_order_release);
+}
+
+void beacon_page::disown() noexcept {
+    if (page_ == nullptr) return;
+    page_->pid = getpid();
+    page_->signal_tid = page_->watchdog_tid = 0;
+    page_->requests.store(0, std::memory_order_relaxed);
+    page_->answered.store(0, std::memory_order_relaxed);
+    page_->dumps.store(0, std::memory_order_relaxed);
+    page_->last_path[0] = '\0';
+}
+
+}  // namespace corodump::runtime

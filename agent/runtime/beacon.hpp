@@ -1,0 +1,36 @@
+// The agent's sign to the outside: one page, mapped from a memfd that names it in /proc/<pid>/maps.
+// See model/beacon.hpp for the protocol.
+//
+// Threads: raise and lower by who installs; the rest by the watchdog. Signals: unsafe.
+#pragma once
+
+#include <string_view>
+
+#include "agent/model/beacon.hpp"
+
+namespace corodump::runtime {
+
+class beacon_page {
+public:
+    constexpr beacon_page() noexcept = default;
+    beacon_page(const beacon_page&) = delete;
+    beacon_page& operator=(const beacon_page&) = delete;
+
+    /// Maps the page, 0 or an errno. Without a page, the agent works and `corodump trigger` does not.
+    [[nodiscard]] int raise(int signal, std::string_view directory) noexcept;
+    void lower() noexcept;
+    /// nullptr while lowered.
+    [[nodiscard]] model::beacon* page() const noexcept { return page_; }
+
+    void show_threads(int signal_tid, int watchdog_tid) noexcept;
+    /// The outcome of a dump that answers all requests up to `answered`.
+    void show_outcome(int error, std::string_view path, std::string_view text,
+                      std::uint64_t answered) noexcept;
+    /// In a forked child: the copy speaks for the child from now on.
+    void disown() noexcept;
+
+private:
+    model::beacon* page_ = nullptr;
+};
+
+}  // namespace corodump::runtime

@@ -1,0 +1,167 @@
+#include "agent/runtime/dumper.hpp"
+
+#include <sys/mman.h>
+#include <time.h>
+
+#include <cerrno>
+#include <cstring>
+
+#include "agent/base/retention.hpp"
+#include "agent/base/text.hpp"
+#include "agent/format/dump_writer.hpp"
+#include "agent/triggers/signal_trigger.hpp"
+#include "agent/triggers/thread_masks.hpp"
+
+#ifndef CORODUMP_VERSION
+#define CORODUMP_VERSION "0.1.0"
+#endif
+
+namespace corodump::runtime {
+namespace {
+
+// Address space, not memory: enough for the largest snapshot; a host under RLIMIT_AS gets less.
+constexpr std::size_t arena_sizes[] = {std::size_t{1} << 30U, std::size_t{256} << 20U,
+                                       std::size_t{64} << 20U};
+
+std::int64_t clock_ns(clockid_t which) noexcept {
+    timespec now{};
+    clock_gettime(which, &now);
+    return std::int64_t{now.tv_sec} * 1'000'000'000 + now.tv_nsec;
+}
+
+class file_sink final : public format::byte_sink {
+public:
+    explicit file_sink(base::dump_file& file) noexcept : file_(file) {}
+    bool write(std::span<const char> bytes) noexcept override {
+        if (result_.ok()) result_ = file_.write(bytes);
+        return result_.ok();
+    }
+    [[nodiscard]] base::file_result result() const noexcept { return result_; }
+
+private:
+    base::dump_file& file_;
+    base::file_result result_;
+};
+
+void set_text(std::span<char> to, std::string_view text) noexcept {
+    const std::size_t bytes = std::min(text.size(), to.size() - 1);
+    std::memcpy(to.data(), text.data(), bytes);
+    to[bytes] = '\0';
+}
+
+bool hides(const void* patterns, std::string_view name) noexcept {
+    return static_cast<const base::redaction*>(patterns)->matches(name);
+}
+
+}  // namespace
+
+int dumper::prepare(const base::config& config) noexcept {
+    config_ = &config;
+    int error = ENOMEM;
+    for (const std::size_t bytes : arena_sizes) {
+        const auto reserved = memory_.reserve(bytes);
+        if (reserved) {
+            error = 0;
+            break;
+        }
+    }
+    if (error != 0) return error;
+    void* const mapped = mmap(nullptr, format::dump_writer::good_workspace_bytes,
+                              PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    if (mapped == MAP_FAILED) return errno;
+    workspace_ = {static_cast<std::byte*>(mapped), format::dump_writer::good_workspace_bytes};
+    // Without them a dump of a process that is out of descriptors fails, and says so.
+    static_cast<void>(reserve_.reserve());
+    return 0;
+}
+
+void dumper::describe_process(model::snapshot& to) noexcept {
+    base::read_process_facts(facts_);
+    model::process& p = to.process;
+    p.pid = facts_.pid;
+    p.comm = facts_.comm.view();
+    p.exe = facts_.exe.view();
+    p.hostname = facts_.hostname.view();
+    p.cgroup = facts_.cgroup.view();
+    p.uid = facts_.uid;
+    p.start_time_unix_ns = facts_.start_time_unix_ns;
+    p.uptime_seconds = facts_.uptime_seconds;
+    p.threads = facts_.threads;
+    p.rss_bytes = facts_.rss_bytes;
+    p.open_fds = facts_.open_fds;
+    p.fd_limit = facts_.fd_limit;
+    p.agent_version = CORODUMP_VERSION;
+    to.modules = code_.modules();
+    p.build_id = code_.executable_build_id();
+}
+
+void dumper::describe_request(model::snapshot& to, const triggers::dump_request& request) noexcept {
+    const bool by_signal = request.kind == triggers::request_kind::signal;
+    to.trigger = {by_signal ? "signal" : "api", by_signal ? request.signal : 0,
+                  request.sender_pid > 0 ? request.sender_pid : -1,
+                  request.sender_pid > 0 ? static_cast<int>(request.sender_uid) : -1,
+                  request.merged};
+    base::text id(id_);
+    id.decimal(static_cast<std::uint64_t>(facts_.pid)).append('-');
+    id.decimal_signed(facts_.start_ticks).append('-').decimal(sequence_);
+    to.id = id.view();
+    if (request.stuck)
+        builder_.warn("the signal was taken by the watchdog: the signal thread did not answer");
+    if (by_signal && triggers::signal_taken_over())
+        builder_.warn("the signal's handler was taken over after the agent was installed");
+    if (!triggers::signal_installed()) return;
+    const triggers::unblocked_threads older = triggers::count_unblocked_threads(
+        config_->signal, {triggers::signal_thread_tid()});
+    if (older.count == 0) return;
+    char buffer[160];
+    base::text text(buffer);
+    text.decimal(older.count).append(" threads, older than the agent, do not block its signal: a ");
+    builder_.warn(text.append("plain kill may interrupt their system calls").view());
+}
+
+base::file_result dumper::write(const model::snapshot& from,
+                                triggers::dump_outcome& outcome) noexcept {
+    char name_buffer[base::max_file_name_bytes + 1];
+    const std::int64_t seconds = from.time_unix_ns / 1'000'000'000;
+    const std::string_view name = base::final_name(
+        name_buffer, {facts_.comm.view(), facts_.pid, seconds, sequence_});
+    base::dump_file file;
+    base::file_result result = file.open(config_->directory.c_str(), name, &reserve_);
+    if (!result.ok()) return result;
+    file_sink sink(file);
+    format::dump_writer writer(workspace_, sink);
+    const format::written written = writer.write(from);
+    if (!sink.result().ok()) return sink.result();
+    if (!written.whole) return {EIO, "the writer stopped"};
+    result = file.publish();
+    if (!result.ok()) return result;
+    base::text path(outcome.path);
+    path.append(config_->directory).append('/').append(name);
+    outcome.path[std::min(path.size(), sizeof outcome.path - 1)] = '\0';
+    return result;
+}
+
+void dumper::dump(const triggers::dump_request& request,
+                  triggers::dump_outcome& outcome) noexcept {
+    ++sequence_;
+    memory_.release();
+    code_.begin(memory_);
+    model::snapshot& made =
+        builder_.build({config_->max_tasks, {hides, &config_->redact}});
+    made.time_unix_ns = clock_ns(CLOCK_REALTIME);
+    describe_process(made);
+    describe_request(made, request);
+    made.duration_us = static_cast<std::uint64_t>(
+        (clock_ns(CLOCK_MONOTONIC) - request.requested_ns) / 1000);
+    last_tasks_ = made.counts.tasks;
+    const base::file_result result = write(made, outcome);
+    outcome.error = result.error;
+    if (!result.ok()) set_text(outcome.text, result.what);
+    memory_.release();
+    static_cast<void>(reserve_.reserve());
+    if (result.ok())
+        static_cast<void>(base::apply_retention(config_->directory.c_str(), facts_.comm.view(),
+                                                static_cast<unsigned>(config_->max_files)));
+}
+
+}  // namespace corodump::runtime

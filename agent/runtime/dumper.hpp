@@ -1,0 +1,54 @@
+// One dump: snapshot, file, name, retention. Runs on the watchdog.
+//
+// Everything it uses was made at install: from the request to the file's final name it takes no
+// memory from malloc and no lock that another thread can hold.
+//
+// Threads: prepare by who installs, dump by the watchdog only. Signals: unsafe.
+// Blocks: on the file system of the dump's directory. Errors: in the outcome; no file then.
+#pragma once
+
+#include <cstdint>
+#include <span>
+
+#include "agent/base/arena.hpp"
+#include "agent/base/config.hpp"
+#include "agent/base/dump_file.hpp"
+#include "agent/base/self_process.hpp"
+#include "agent/runtime/code_symbols.hpp"
+#include "agent/snapshot/snapshot_builder.hpp"
+#include "agent/triggers/watchdog.hpp"
+
+namespace corodump::runtime {
+
+class dumper {
+public:
+    dumper() noexcept = default;
+    dumper(const dumper&) = delete;
+    dumper& operator=(const dumper&) = delete;
+
+    /// Reserves the memory of all later dumps. 0 or an errno.
+    [[nodiscard]] int prepare(const base::config& config) noexcept;
+    void dump(const triggers::dump_request& request, triggers::dump_outcome& outcome) noexcept;
+    /// In a forked child: its dumps are its own.
+    void forget() noexcept { sequence_ = 0; }
+    [[nodiscard]] std::uint64_t last_task_count() const noexcept { return last_tasks_; }
+
+private:
+    void describe_process(model::snapshot& to) noexcept;
+    void describe_request(model::snapshot& to, const triggers::dump_request& request) noexcept;
+    [[nodiscard]] base::file_result write(const model::snapshot& from,
+                                          triggers::dump_outcome& outcome) noexcept;
+
+    const base::config* config_ = nullptr;
+    base::arena memory_;
+    code_symbols code_;
+    snapshot::snapshot_builder builder_{memory_, code_};
+    base::reserved_descriptors reserve_;
+    base::process_facts facts_{};
+    std::span<std::byte> workspace_;
+    std::uint64_t sequence_ = 0;
+    std::uint64_t last_tasks_ = 0;
+    char id_[96] = {};
+};
+
+}  // namespace corodump::runtime

@@ -1,0 +1,217 @@
+// The only wiring: implements agent.hpp. One agent a process, in static storage that is never
+// destroyed, since its threads may run until the process is gone.
+#include <sys/auxv.h>
+#include <time.h>
+
+#include <cerrno>
+#include <corodump/agent.hpp>
+#include <cstring>
+#include <mutex>
+#include <new>
+#include <system_error>
+
+#include "agent/base/config.hpp"
+#include "agent/base/log.hpp"
+#include "agent/base/result.hpp"
+#include "agent/base/text.hpp"
+#include "agent/runtime/beacon.hpp"
+#include "agent/runtime/dumper.hpp"
+#include "agent/sources/pool.hpp"
+#include "agent/triggers/process_hooks.hpp"
+#include "agent/triggers/signal_trigger.hpp"
+#include "agent/triggers/watchdog.hpp"
+
+namespace corodump::runtime {
+namespace {
+
+constexpr std::int64_t tick_ns = 8'000'000;
+
+struct agent_parts {
+    base::config config;
+    dumper dumps;
+    beacon_page beacon;
+    std::int64_t clock_began_ns = 0;
+    bool hooked = false;
+};
+
+constinit triggers::watchdog watch;
+std::mutex install_mutex;
+bool installed = false;
+alignas(agent_parts) unsigned char parts_memory[sizeof(agent_parts)];
+bool parts_made = false;
+
+agent_parts& parts() noexcept {
+    return *std::launder(reinterpret_cast<agent_parts*>(parts_memory));
+}
+
+/// From the clock, not by counting: a watchdog that was late catches up.
+void advance_tick(void*) noexcept {
+    timespec now{};
+    clock_gettime(CLOCK_MONOTONIC_COARSE, &now);
+    const std::int64_t ns = std::int64_t{now.tv_sec} * 1'000'000'000 + now.tv_nsec;
+    const auto tick =
+        static_cast<std::uint32_t>((ns - parts().clock_began_ns) / tick_ns) + 1U;
+    // 0 means "no clock yet": skipped when the count wraps, after 397 days.
+    corodump_tick_v1.store(tick == 0 ? 1 : tick, std::memory_order_relaxed);
+}
+
+void log_outcome(const triggers::dump_outcome& outcome, std::int64_t microseconds) noexcept {
+    char buffer[1024];
+    base::text line(buffer);
+    if (outcome.error == 0) {
+        line.append("corodump: dumped ").decimal(parts().dumps.last_task_count());
+        line.append(" tasks to ").append(outcome.path).append(" in ");
+        line.fixed(static_cast<double>(microseconds) / 1000.0, 1).append(" ms");
+        return base::log(base::log_level::info, line.view());
+    }
+    line.append("corodump: no dump: ").append(outcome.text).append(" in ");
+    line.append(parts().config.directory).append(": ");
+    line.append(base::error_text(outcome.error));
+    base::log(base::log_level::error, line.view());
+}
+
+std::int64_t monotonic_us() noexcept {
+    timespec now{};
+    clock_gettime(CLOCK_MONOTONIC, &now);
+    return std::int64_t{now.tv_sec} * 1'000'000 + now.tv_nsec / 1000;
+}
+
+void dump(void*, const triggers::dump_request& request,
+          triggers::dump_outcome& outcome) noexcept {
+    advance_tick(nullptr);
+    parts().dumps.dump(request, outcome);
+    parts().beacon.show_outcome(outcome.error, outcome.path, outcome.text, request.requests);
+    if (!request.restricted)
+        log_outcome(outcome, monotonic_us() - request.requested_ns / 1000);
+}
+
+void after_fork_in_child(void*) noexcept {
+    parts().beacon.disown();
+    parts().dumps.forget();
+}
+
+/// A forked child that makes coroutines is a service again, and gets its threads back.
+void revive() noexcept {
+    if (!triggers::is_orphaned()) return;
+    if (triggers::revive_after_fork() == 0)
+        parts().beacon.show_threads(triggers::signal_thread_tid(), watch.tid());
+}
+
+base::config defaults_from(const corodump_options_v1& options) {
+    base::config defaults;
+    if (options.directory != nullptr) defaults.directory = options.directory;
+    if (options.signal != 0) defaults.signal = options.signal;
+    if (options.max_tasks != 0) defaults.max_tasks = options.max_tasks;
+    if (options.max_files != 0) defaults.max_files = options.max_files;
+    if (options.redact != nullptr) defaults.redact = base::redaction::parse(options.redact);
+    return defaults;
+}
+
+void log_problem(std::string_view problem) noexcept {
+    char buffer[512];
+    base::log(base::log_level::warning,
+              base::text(buffer).append("corodump: ").append(problem).view());
+}
+
+int start_threads() noexcept {
+    triggers::watchdog_options options;
+    options.tick = advance_tick;
+    options.dump = dump;
+    options.tick_interval = std::chrono::nanoseconds(tick_ns);
+    const int watchdog_error = watch.start(options);
+    if (watchdog_error != 0) log_problem("no thread could be made: SIGUSR1 will not dump");
+    triggers::signal_options signal;
+    signal.signal = parts().config.signal;
+    if (parts().beacon.page() != nullptr)
+        signal.requests_mirror = &parts().beacon.page()->requests;
+    const int signal_error = triggers::install_signal(signal);
+    if (signal_error == EAGAIN && watchdog_error == 0)
+        log_problem("no signal thread could be made: the watchdog takes the signal at its tick");
+    else if (signal_error != 0 && signal_error != EAGAIN)
+        log_problem("the signal cannot be caught: only dump_now will dump");
+    parts().beacon.show_threads(triggers::signal_thread_tid(), watch.tid());
+    return watchdog_error;
+}
+
+int install_parts(const corodump_options_v1& options) {
+    const base::config defaults = defaults_from(options);
+    base::parsed_config parsed = base::config_from_environment(defaults);
+    if (parsed.values.off) return ECANCELED;
+    base::prepare_log();
+    for (const std::string& problem : parsed.problems) log_problem(problem);
+    if (!parts_made) {
+        new (parts_memory) agent_parts{};
+        parts_made = true;
+        parts().config = std::move(parsed.values);
+        const int error = parts().dumps.prepare(parts().config);
+        if (error != 0) {
+            log_problem("no memory for dumps: no agent");
+            return error;
+        }
+        timespec now{};
+        clock_gettime(CLOCK_MONOTONIC_COARSE, &now);
+        parts().clock_began_ns = std::int64_t{now.tv_sec} * 1'000'000'000 + now.tv_nsec;
+    } else {
+        parts().config = std::move(parsed.values);
+    }
+    if (parts().beacon.page() == nullptr &&
+        parts().beacon.raise(parts().config.signal, parts().config.directory) != 0)
+        log_problem("no beacon page could be mapped: corodump trigger will not find this agent");
+    advance_tick(nullptr);
+    const int error = start_threads();
+    if (!parts().hooked &&
+        triggers::install_process_hooks({&watch, nullptr, after_fork_in_child}) == 0)
+        parts().hooked = true;
+    sources::set_slow_path_hook(revive);
+    return error;
+}
+
+}  // namespace
+}  // namespace corodump::runtime
+
+using namespace corodump::runtime;  // NOLINT(google-build-using-namespace): the C entry points below
+
+extern "C" {
+
+int corodump_install_v1(const corodump_options_v1* options) noexcept {
+    // A set-user-id program: who runs it must not choose where files appear.
+    if (getauxval(AT_SECURE) != 0) return ECANCELED;
+    const std::lock_guard lock(install_mutex);
+    if (installed) return EALREADY;
+    if (options == nullptr || options->size_bytes < sizeof(corodump_options_v1)) return EINVAL;
+    try {
+        const int error = install_parts(*options);
+        installed = error == 0;
+        return error;
+    } catch (const std::bad_alloc&) {
+        return ENOMEM;
+    } catch (...) {
+        return EINVAL;
+    }
+}
+
+void corodump_uninstall_v1(int leaving) noexcept {
+    const std::lock_guard lock(install_mutex);
+    if (!installed) return;
+    installed = false;
+    using corodump::triggers::afterwards;
+    const int error = corodump::triggers::uninstall_signal(leaving != 0 ? afterwards::harmless
+                                                                        : afterwards::restore);
+    if (error == EBUSY) log_problem("the signal's handler is not the agent's any more: left alone");
+    static_cast<void>(watch.stop(std::chrono::seconds(10)));
+    parts().beacon.lower();
+}
+
+int corodump_dump_v1(char* path, std::size_t path_bytes, std::uint32_t timeout_ms) noexcept {
+    revive();
+    corodump::triggers::dump_outcome outcome;
+    const int error = watch.dump_now(std::chrono::milliseconds(timeout_ms), outcome);
+    if (error != 0) return error;
+    if (outcome.error != 0) return outcome.error;
+    if (path == nullptr || path_bytes == 0) return 0;
+    const std::size_t bytes = std::min(std::strlen(outcome.path), path_bytes - 1);
+    std::memcpy(path, outcome.path, bytes);
+    path[bytes] = '\0';
+    return 0;
+}
+}

@@ -1,0 +1,304 @@
+#include "agent/snapshot/chains.hpp"
+
+#include <algorithm>
+#include <corodump/detail/abi.hpp>
+
+#include "agent/base/safe_copy.hpp"
+#include "agent/sources/descriptions.hpp"
+#include "agent/sources/frame_memory.hpp"
+
+namespace corodump::snapshot {
+namespace {
+
+using model::no_index;
+
+// While chains are built, a frame's link members hold evidence:
+//   parent        what is decided so far
+//   first_child   the first frame that a word of the promise names ("up")
+//   next_sibling  the frame it seems to be joined by
+// and its marks say how sure that is.
+enum mark : std::uint8_t {
+    has_child_in_awaiter = 1,  // "down" evidence from this frame
+    found_down = 2,            // this frame was found in its parent's awaiter
+    joins = 4,                 // this frame waits for several, or by a join
+    joined = 8,                // the edge to the parent is a join
+    certain = 16,              // the parent is known by the adapter: no other evidence counts
+    ambiguous = 32,            // several words of the promise name different frames
+};
+
+constexpr unsigned detail_tag_slot = 1;
+constexpr std::size_t max_head_words = 64;
+constexpr std::size_t argument_words = 8;
+constexpr std::size_t max_entry_words = 128;
+constexpr std::size_t max_state_words = 24;
+
+void set(model::frame& f, std::uint8_t bits) noexcept {
+    f.marks = static_cast<std::uint8_t>((f.marks | bits) & 63U);
+}
+bool has(const model::frame& f, std::uint8_t bits) noexcept { return (f.marks & bits) != 0; }
+
+bool waits(const model::frame& f) noexcept {
+    return f.activity == model::activity::suspended && f.awaiter != 0;
+}
+
+model::activity activity_of(const model::frame& f, const sources::promise_facts& promise,
+                            const sources::awaitable_facts& what) noexcept {
+    if (f.activity != model::activity::suspended) {
+        // Without a hook at the start, "never resumed" and "in its first run" look the same.
+        const bool unseen = f.resumes == 0 && (promise.flags & detail::promise_hooks_start) == 0;
+        return unseen ? model::activity::unknown : model::activity::running;
+    }
+    return what.known && what.kind == detail::awaits_start ? model::activity::not_started
+                                                           : model::activity::suspended;
+}
+
+}  // namespace
+
+chain_counts chain_builder::build() noexcept {
+    for (std::uint32_t i = 0; i < frames_.size(); ++i) read(i);
+    for (std::uint32_t i = 0; i < frames_.size(); ++i) decide(i);
+    cut_cycles();
+    link();
+    for (std::uint32_t i = 0; i < frames_.size(); ++i)
+        if (frames_[i].parent == no_index) follow_entry(i);
+    cut_cycles();
+    link();
+    count();
+    return counts_;
+}
+
+/// What one frame's own memory tells: its tag, the frames its promise names, its children.
+void chain_builder::read(std::uint32_t index) noexcept {
+    model::frame& f = frames_[index];
+    const sources::promise_facts& facts = types_.promise(f.promise);
+    const std::uint64_t record = f.definition;
+    f.definition = 0;
+    std::uint64_t head[max_head_words + argument_words];
+    const std::size_t wanted = facts.known ? facts.tag_offset / 8U + 1U + argument_words : 1;
+    const std::size_t words =
+        sources::read_words(f.address, {head, std::min(wanted, std::size(head))});
+    if (!facts.known || words == 0 || !sources::unchanged(f, record)) {
+        if (!facts.known || words == 0) ++counts_.unreadable;
+        settle(f, 0);
+        return;
+    }
+    const std::size_t tag = facts.tag_offset / 8U;
+    settle(f, tag < words ? head[tag] : sources::read_word(f.address + facts.tag_offset));
+    if (f.activity == model::activity::suspended && head[0] == 0 &&
+        f.state == model::task_state::pending)
+        f.state = model::task_state::done;  // the resume pointer is null at final suspend
+    if (f.definition == reinterpret_cast<std::uint64_t>(&corodump_unnamed_v1)) {
+        // Its destroy function names it, in the symbol table.
+        const std::uint64_t code = words > 1 && head[1] != 0 ? head[1] | model::code_key : 0;
+        if (f.site == f.definition) f.site = code;
+        f.definition = code;
+    }
+    note_callers(index, facts, {head, words});
+    if (waits(f) && f.state == model::task_state::pending) note_children(index);
+}
+
+/// State, activity and definition, from the record's types and the tag.
+void chain_builder::settle(model::frame& f, std::uint64_t tag_word) noexcept {
+    const sources::awaitable_facts& what = types_.awaitable(f.awaitable);
+    f.activity = activity_of(f, types_.promise(f.promise), what);
+    if (f.activity == model::activity::suspended && what.known) {
+        if (what.kind == detail::awaits_nothing) f.state = model::task_state::done;
+        if (what.kind == detail::awaits_nothing_failed) f.state = model::task_state::failed;
+    }
+    const std::uint64_t target = tag_word & ~std::uint64_t{3};
+    switch (tag_word & 3U) {
+        case 0: f.definition = target; return;
+        case detail_tag_slot:
+            f.definition = sources::read_word(target + offsetof(detail::slot, definition));
+            f.side = sources::side_number(
+                sources::read_word(target + offsetof(detail::slot, side)));
+            return;
+        default:
+            f.definition = sources::read_word(target + offsetof(detail::side_record, definition));
+            f.side = sources::side_number(target);
+    }
+}
+
+std::span<const std::uint64_t> chain_builder::awaiter_words(const model::frame& f,
+                                                            std::uint64_t& begin) noexcept {
+    const sources::awaitable_facts& what = types_.awaitable(f.awaitable);
+    if (!what.known || what.kind != detail::awaits_something) return {};
+    begin = what.is_reference ? sources::read_word(f.awaiter) : f.awaiter;
+    const std::size_t words = std::min(std::size_t{what.size_bytes} / 8, std::size(awaiter_buffer_));
+    if (begin == 0 || words == 0) return {};
+    return {awaiter_buffer_, sources::read_words(begin, {awaiter_buffer_, words})};
+}
+
+void chain_builder::note_children(std::uint32_t parent) noexcept {
+    std::uint64_t begin = 0;
+    for (const std::uint64_t word : awaiter_words(frames_[parent], begin)) {
+        const std::uint32_t child = index_.named(word);
+        if (child == no_index || child == parent) continue;
+        set(frames_[parent], has_child_in_awaiter);
+        if (has(frames_[child], certain | found_down)) continue;
+        frames_[child].parent = parent;
+        set(frames_[child], found_down);
+    }
+}
+
+/// Looks for the caller: at its known place, else in every word of the promise.
+void chain_builder::note_callers(std::uint32_t child, const sources::promise_facts& facts,
+                                 std::span<const std::uint64_t> head) noexcept {
+    model::frame& f = frames_[child];
+    if (facts.continuation_offset >= 0) {
+        const std::size_t at = (facts.promise_offset + static_cast<std::size_t>(
+                                                           facts.continuation_offset)) / 8U;
+        f.parent = at < head.size() ? index_.named(head[at]) : no_index;
+        f.marks = 0;
+        return set(f, certain);
+    }
+    const std::size_t first = facts.promise_offset / 8U;
+    const std::size_t last = std::min(first + facts.promise_bytes / 8U, head.size());
+    for (std::size_t i = first; i < last; ++i) {
+        const std::uint32_t named = index_.named(head[i]);
+        if (named == no_index || named == child || named == f.first_child) continue;
+        if (f.first_child == no_index)
+            f.first_child = named;
+        else
+            set(f, ambiguous);
+    }
+    if (f.first_child == no_index) f.next_sibling = joined_by(child, head);
+}
+
+/// A word that points into another frame, at its awaiter or at what its awaiter points at there.
+std::uint32_t chain_builder::joined_by(std::uint32_t child,
+                                       std::span<const std::uint64_t> head) noexcept {
+    for (std::size_t i = 2; i < head.size(); ++i) {
+        const std::uint64_t word = head[i];
+        if ((word & 7U) != 0 || word < 4096) continue;
+        const std::uint32_t candidate = index_.containing(word);
+        if (candidate == no_index || candidate == child || !waits(frames_[candidate])) continue;
+        std::uint64_t begin = 0;
+        const auto words = awaiter_words(frames_[candidate], begin);
+        const bool inside = word - begin < words.size() * 8U;
+        if (inside || std::ranges::find(words, word) != words.end()) return candidate;
+    }
+    return no_index;
+}
+
+/// Weighs the evidence for one frame's parent.
+void chain_builder::decide(std::uint32_t child) noexcept {
+    model::frame& f = frames_[child];
+    if (has(f, certain)) return;
+    const std::uint32_t up = f.first_child;
+    const std::uint32_t join = f.next_sibling;
+    if (f.parent != no_index) return;  // found in its parent's awaiter
+    if (up != no_index && !has(f, ambiguous)) {
+        // A handle in a promise may also name a child, a neighbour in a list, or one that has gone
+        // on: it is the caller if it waits, is not itself below this frame, and waits for no other.
+        const model::frame& p = frames_[up];
+        if (waits(p) && p.state == model::task_state::pending && p.parent != child &&
+            !has(p, has_child_in_awaiter)) {
+            f.parent = up;
+            return;
+        }
+    }
+    if (join != no_index && frames_[join].parent != child) {
+        f.parent = join;
+        set(f, joined);
+        set(frames_[join], joins);
+    }
+}
+
+bool chain_builder::is_entry(std::uint32_t index) noexcept {
+    return (types_.promise(frames_[index].promise).flags & detail::promise_is_entry) != 0;
+}
+
+/// A task that a library started for another: its completion handler leads to that task's entry,
+/// directly or through shared state on the heap.
+void chain_builder::follow_entry(std::uint32_t child) noexcept {
+    const std::uint16_t flags = types_.promise(frames_[child].promise).flags;
+    if ((flags & detail::promise_is_entry) == 0 || (flags & detail::promise_may_be_joined) == 0)
+        return;
+    std::uint64_t words[max_entry_words];
+    const std::size_t count = sources::read_words(frames_[child].address, words);
+    std::uint32_t entry = no_index;
+    for (std::size_t i = 2; i < count && entry == no_index; ++i)
+        entry = entry_behind(words[i], child);
+    if (entry == no_index) return;
+    const std::uint32_t leaf = leaf_from(entry);
+    if (leaf == child || !waits(frames_[leaf])) return;
+    frames_[child].parent = leaf;
+    set(frames_[child], joined);
+    set(frames_[leaf], joins);
+}
+
+std::uint32_t chain_builder::entry_behind(std::uint64_t word, std::uint32_t child) noexcept {
+    if ((word & 7U) != 0 || word < 4096) return no_index;
+    const std::uint32_t direct = index_.named(word);
+    if (direct != no_index) return direct != child && is_entry(direct) ? direct : no_index;
+    if (index_.containing(word) != no_index) return no_index;
+    std::uint64_t state[max_state_words];
+    const std::size_t count = base::safe_copy(state, word, sizeof state) / 8U;
+    for (std::size_t i = 0; i < count; ++i) {
+        const std::uint32_t found = index_.named(state[i]);
+        if (found != no_index && found != child && is_entry(found)) return found;
+    }
+    return no_index;
+}
+
+std::uint32_t chain_builder::leaf_from(std::uint32_t root) const noexcept {
+    std::uint32_t at = root;
+    for (std::size_t i = 0; i < frames_.size(); ++i) {
+        const std::uint32_t child = frames_[at].first_child;
+        if (child == no_index || frames_[child].root) break;
+        at = child;
+    }
+    return at;
+}
+
+/// Follows each frame's parents, stamping them; meeting the own stamp is a cycle.
+void chain_builder::cut_cycles() noexcept {
+    for (model::frame& f : frames_) f.first_child = no_index;
+    for (std::uint32_t i = 0; i < frames_.size(); ++i) {
+        std::uint32_t at = i;
+        while (at != no_index && frames_[at].first_child == no_index) {
+            frames_[at].first_child = i;
+            const std::uint32_t parent = frames_[at].parent;
+            if (parent != no_index && frames_[parent].first_child == i) {
+                frames_[at].parent = no_index;
+                ++counts_.cycles;
+                break;
+            }
+            at = parent;
+        }
+    }
+}
+
+/// Makes child lists of the parents found; a frame with several children, or one it joins, heads
+/// tasks with each of them.
+void chain_builder::link() noexcept {
+    for (model::frame& f : frames_) {
+        f.first_child = f.next_sibling = no_index;
+        f.root = f.parent == no_index || has(f, joined);
+    }
+    for (std::uint32_t i = static_cast<std::uint32_t>(frames_.size()); i-- > 0;) {
+        model::frame& f = frames_[i];
+        if (f.parent == no_index) continue;
+        model::frame& p = frames_[f.parent];
+        f.next_sibling = p.first_child;
+        p.first_child = i;
+        if (f.next_sibling == no_index) continue;
+        f.root = true;
+        frames_[f.next_sibling].root = true;
+    }
+}
+
+void chain_builder::count() noexcept {
+    for (model::frame& f : frames_) {
+        if (f.root) ++counts_.roots;
+        f.marks = 0;
+        if (!f.root) continue;
+        std::uint64_t depth = 1;
+        std::uint32_t at = f.first_child;
+        for (; at != no_index && !frames_[at].root; at = frames_[at].first_child) ++depth;
+        if (depth > model::max_chain_frames) counts_.cut += depth - model::max_chain_frames;
+    }
+}
+
+}  // namespace corodump::snapshot

@@ -1,0 +1,69 @@
+// Finds who awaits whom, in the frames themselves: the hot path keeps no links.
+//
+// Evidence, strongest first, for "P awaits C":
+//   known   an adapter says where C's promise holds its caller's address
+//   down    P's awaiter holds C's address (most tasks: the awaiter is a coroutine_handle)
+//   up      a word of C's promise is P's address, P is suspended, and nothing speaks against it
+//   join    a word of C's promise or arguments points into P's awaiter, or at what P's awaiter
+//           points at inside P (a counter of a when_all, a scope)
+//   entry   C was started by a library with a completion handler that leads to P's task
+// A frame with several children joins them: each child then heads a task of its own.
+//
+// Only suspended frames are read, and each only believed if its record did not change meanwhile.
+//
+// Threads: watchdog only. Signals: unsafe. Blocks: never.
+// Bounds: 64 words of a promise, 32 of an awaiter, 128 of an entry's frame; cycles are cut, counted.
+#pragma once
+
+#include <cstdint>
+#include <span>
+
+#include "agent/model/snapshot.hpp"
+#include "agent/sources/frame_index.hpp"
+#include "agent/sources/type_facts.hpp"
+
+namespace corodump::snapshot {
+
+struct chain_counts {
+    std::uint64_t cycles = 0;
+    std::uint64_t unreadable = 0;
+    std::uint64_t cut = 0;
+    std::uint64_t roots = 0;
+};
+
+class chain_builder {
+public:
+    chain_builder(std::span<model::frame> frames, const sources::frame_index& index,
+                  sources::type_facts& types) noexcept
+        : frames_(frames), index_(index), types_(types) {}
+
+    /// Fills state, activity, definition, site, parent, first_child, next_sibling and root.
+    chain_counts build() noexcept;
+
+private:
+    void read(std::uint32_t index) noexcept;
+    void settle(model::frame& f, std::uint64_t tag_word) noexcept;
+    void note_children(std::uint32_t parent) noexcept;
+    void note_callers(std::uint32_t child, const sources::promise_facts& facts,
+                      std::span<const std::uint64_t> head) noexcept;
+    void decide(std::uint32_t child) noexcept;
+    [[nodiscard]] std::uint32_t joined_by(std::uint32_t child,
+                                          std::span<const std::uint64_t> head) noexcept;
+    void follow_entry(std::uint32_t child) noexcept;
+    [[nodiscard]] std::uint32_t entry_behind(std::uint64_t word, std::uint32_t child) noexcept;
+    void cut_cycles() noexcept;
+    void link() noexcept;
+    void count() noexcept;
+    [[nodiscard]] std::span<const std::uint64_t> awaiter_words(const model::frame& f,
+                                                               std::uint64_t& begin) noexcept;
+    [[nodiscard]] bool is_entry(std::uint32_t index) noexcept;
+    [[nodiscard]] std::uint32_t leaf_from(std::uint32_t root) const noexcept;
+
+    std::span<model::frame> frames_;
+    const sources::frame_index& index_;
+    sources::type_facts& types_;
+    chain_counts counts_;
+    std::uint64_t awaiter_buffer_[32];
+};
+
+}  // namespace corodump::snapshot

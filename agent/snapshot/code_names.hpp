@@ -1,0 +1,22 @@
+// Names of code addresses out of the symbol tables of mapped files: for coroutines whose promise did
+// not say what they are. Coroutine functions are local symbols, which dladdr(3) cannot see.
+//
+// Threads: watchdog only. Signals: unsafe. Blocks: on the file system of the images.
+#pragma once
+
+#include <cstdint>
+#include <span>
+#include <string_view>
+
+namespace corodump::snapshot {
+
+class code_names {
+public:
+    /// The cleaned function name, in `out`; empty: unknown.
+    virtual std::string_view name_of(std::uint64_t code, std::span<char> out) noexcept = 0;
+
+protected:
+    ~code_names() = default;
+};
+
+}  // namespace corodump::snapshot

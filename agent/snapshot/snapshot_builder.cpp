@@ -1,0 +1,102 @@
+#include "agent/snapshot/snapshot_builder.hpp"
+
+#include <algorithm>
+#include <corodump/detail/abi.hpp>
+#include <memory>
+#include <new>
+
+#include "agent/base/text.hpp"
+#include "agent/snapshot/chains.hpp"
+#include "agent/snapshot/overview.hpp"
+#include "agent/sources/registry.hpp"
+
+namespace corodump::snapshot {
+namespace {
+
+/// An object in the arena: the arena destroys nothing, and these have nothing to destroy.
+template <class T, class... A>
+T* make_in(base::arena& memory, A&&... arguments) noexcept {
+    struct alignas(alignof(T)) room {
+        std::byte bytes[sizeof(T)];
+    };
+    const std::span<room> place = memory.allocate_uninitialized<room>(1);
+    return place.empty() ? nullptr : new (place.data()) T(static_cast<A&&>(arguments)...);
+}
+
+}  // namespace
+
+model::snapshot& snapshot_builder::build(const build_options& options) noexcept {
+    snapshot_ = {};
+    warnings_used_ = 0;
+    warnings_ = memory_.allocate_span<std::string_view>(max_warnings);
+    snapshot_.now_tick = corodump_tick_v1.load(std::memory_order_relaxed);
+    const sources::copied_frames copied = sources::copy_records(memory_, options.max_frames);
+    snapshot_.counts.dropped = copied.dropped;
+    snapshot_.counts.torn = copied.torn;
+    snapshot_.counts.frames = copied.frames.size();
+    auto* const types = make_in<sources::type_facts>(memory_, memory_);
+    if (types == nullptr) {
+        warn("no memory for a snapshot");
+        return snapshot_;
+    }
+    auto* const index = make_in<sources::frame_index>(memory_, memory_, copied.frames,
+                                                      copied.outside, *types);
+    auto* const details = make_in<frame_details>(memory_, memory_, copied.frames, *index, *types,
+                                                 code_, options.redact);
+    if (index == nullptr || details == nullptr) {
+        warn("no memory for a snapshot");
+        return snapshot_;
+    }
+    const chain_counts chains = chain_builder(copied.frames, *index, *types).build();
+    snapshot_.frames = copied.frames;
+    snapshot_.counts.unreadable = chains.unreadable;
+    snapshot_.counts.cut = chains.cut;
+    snapshot_.details = details;
+    sort_roots(chains.roots);
+    if (auto* const view = make_in<overview>(memory_, memory_, snapshot_, *details)) view->make();
+    note_losses(chains.cycles);
+    return snapshot_;
+}
+
+/// Longest suspended first. Tasks that do not wait come last, in the order of their frames.
+void snapshot_builder::sort_roots(std::uint64_t roots) noexcept {
+    const std::span<std::uint32_t> order = memory_.allocate_uninitialized<std::uint32_t>(roots);
+    std::size_t used = 0;
+    for (std::uint32_t i = 0; i < snapshot_.frames.size() && used < order.size(); ++i)
+        if (snapshot_.frames[i].root) order[used++] = i;
+    snapshot_.roots = order.first(used);
+    snapshot_.counts.tasks = used;
+    const base::arena::mark_type mark = memory_.mark();
+    const std::span<std::uint64_t> keys = memory_.allocate_uninitialized<std::uint64_t>(used);
+    for (std::size_t i = 0; i < keys.size(); ++i) {
+        const model::frame& leaf = snapshot_.frames[model::leaf_of(snapshot_, order[i])];
+        const std::uint32_t waited =
+            leaf.suspended_tick == 0 ? 0 : snapshot_.now_tick - leaf.suspended_tick + 1;
+        keys[i] = std::uint64_t{~waited} << 32U | order[i];
+    }
+    std::ranges::sort(keys);
+    for (std::size_t i = 0; i < keys.size(); ++i) order[i] = static_cast<std::uint32_t>(keys[i]);
+    memory_.rewind(mark);
+}
+
+void snapshot_builder::warn(std::string_view text) noexcept {
+    if (warnings_used_ == warnings_.size()) return;
+    warnings_[warnings_used_++] = memory_.copy(text);
+    snapshot_.warnings = warnings_.first(warnings_used_);
+}
+
+void snapshot_builder::note_losses(std::uint64_t cycles) noexcept {
+    char buffer[256];
+    const auto lost = [&](std::uint64_t count, std::string_view what) {
+        if (count != 0) warn(base::text(buffer).decimal(count).append(what).view());
+    };
+    const model::counts& counts = snapshot_.counts;
+    lost(counts.dropped, " frames are left out: over the cap of CORODUMP_MAX_TASKS");
+    lost(counts.torn, " frames changed each time they were read, and are left out");
+    lost(counts.unreadable, " frames could not be read; their chains end there");
+    lost(counts.cut, " frames are left out of chains deeper than 256");
+    lost(cycles, " await cycles were found and cut open");
+    lost(memory_.refusals(), " allocations did not fit the snapshot's memory");
+}
+
+}  // namespace corodump::snapshot

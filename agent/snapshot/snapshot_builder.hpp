@@ -1,0 +1,50 @@
+// Asks every source once and assembles one model::snapshot.
+//
+//   registry ─> frames ─> frame_index ─> chain_builder ─> roots, sorted ─> overview
+//
+// Safe work first: the records are copied before anything else is looked at.
+//
+// Threads: watchdog only. Signals: unsafe. Blocks: never. Errors: a smaller snapshot and a warning.
+// Bounds: `max_frames`; the arena (see its refusals); everything else as the parts say.
+#pragma once
+
+#include <cstdint>
+#include <span>
+#include <string_view>
+
+#include "agent/base/arena.hpp"
+#include "agent/model/snapshot.hpp"
+#include "agent/snapshot/frame_details.hpp"
+
+namespace corodump::snapshot {
+
+struct build_options {
+    std::uint64_t max_frames = 2'000'000;
+    redaction redact;
+};
+
+class snapshot_builder {
+public:
+    static constexpr std::size_t max_warnings = 32;
+
+    snapshot_builder(base::arena& memory, code_names& code) noexcept
+        : memory_(memory), code_(code) {}
+
+    /// Fills everything but id, trigger, time, process and modules. What it points at lives in the
+    /// arena and in this object, until the next build.
+    model::snapshot& build(const build_options& options) noexcept;
+    /// `text` is copied. Beyond max_warnings it is dropped.
+    void warn(std::string_view text) noexcept;
+
+private:
+    void sort_roots(std::uint64_t roots) noexcept;
+    void note_losses(std::uint64_t cycles) noexcept;
+
+    base::arena& memory_;
+    code_names& code_;
+    model::snapshot snapshot_;
+    std::span<std::string_view> warnings_;
+    std::size_t warnings_used_ = 0;
+};
+
+}  // namespace corodump::snapshot

@@ -1,0 +1,100 @@
+// Starts the agent: `corodump::agent agent;` as the first line of main.
+//
+// Early matters: the agent blocks its signal in the installing thread, and every thread made later
+// inherits that, so that no thread of the host's ever sees EINTR from a plain `kill -USR1`.
+//
+// Threads: any, one agent a process; a second install is refused and changes nothing.
+// Signals: unsafe. Blocks: install up to a few ms (two threads are made); dump_now as it says.
+#pragma once
+
+#include <chrono>
+#include <cstddef>
+#include <cstdint>
+#include <string>
+#include <system_error>
+
+#include "detail/abi.hpp"
+
+extern "C" {
+/// Plain C, so that a service built with another compiler or standard library can use the agent.
+struct corodump_options_v1 {
+    std::uint32_t size_bytes;  ///< of this struct: later versions append members
+    std::int32_t signal;       ///< 0: SIGUSR1
+    const char* directory;     ///< nullptr: /tmp
+    std::uint64_t max_tasks;   ///< 0: 2,000,000
+    std::uint32_t max_files;   ///< 0: 16
+    std::uint32_t flags;
+    const char* redact;        ///< nullptr: the default patterns; "none": nothing is redacted
+};
+/// 0 or an errno: EALREADY (an agent runs), EAGAIN (no thread could be made), ECANCELED (off by
+/// CORODUMP_OFF or in a set-user-id program), EINVAL.
+CORODUMP_API int corodump_install_v1(const corodump_options_v1* options) noexcept;
+/// `leaving`: the process is about to end. Where the signal's action was SIG_DFL, which kills, the
+/// agent's handler then stays and does nothing.
+CORODUMP_API void corodump_uninstall_v1(int leaving) noexcept;
+/// Writes the path, terminated, to `path`. 0 or an errno; ETIMEDOUT leaves the dump under way.
+CORODUMP_API int corodump_dump_v1(char* path, std::size_t path_bytes,
+                                  std::uint32_t timeout_ms) noexcept;
+}
+
+namespace corodump {
+inline namespace abi_v1 {
+
+/// What the environment also sets, and wins: CORODUMP_DIR, CORODUMP_SIGNAL, CORODUMP_MAX_TASKS,
+/// CORODUMP_MAX_FILES, CORODUMP_REDACT, CORODUMP_OFF.
+struct options {
+    std::string directory;        ///< empty: /tmp
+    int signal = 0;               ///< 0: SIGUSR1
+    std::uint64_t max_tasks = 0;  ///< frames in one dump; 0: 2,000,000
+    std::uint32_t max_files = 0;  ///< dumps of this service kept in the directory; 0: 16
+    /// Comma-separated patterns of names whose values are not shown; empty: the default; "none".
+    std::string redact;
+};
+
+/// Errors: as corodump_install_v1, in std::generic_category. Nothing is changed then, and the
+/// service runs on without an agent.
+[[nodiscard]] inline std::error_code install(const options& chosen = {}) noexcept {
+    const corodump_options_v1 plain{
+        sizeof(corodump_options_v1), chosen.signal,
+        chosen.directory.empty() ? nullptr : chosen.directory.c_str(), chosen.max_tasks,
+        chosen.max_files, 0, chosen.redact.empty() ? nullptr : chosen.redact.c_str()};
+    return {corodump_install_v1(&plain), std::generic_category()};
+}
+/// Ends the agent's threads and gives the signal back. Frames stay tracked.
+inline void uninstall() noexcept { corodump_uninstall_v1(0); }
+
+/// A dump's path, or why there is none.
+struct dump_result {
+    std::error_code error;
+    std::string path;
+    explicit operator bool() const noexcept { return !error; }
+};
+
+/// Writes a dump now and returns its path. Not from a signal handler.
+/// Blocks: until the file is whole, at most `timeout`. Errors: ESRCH (no agent), ETIMEDOUT, and what
+/// the file system says (ENOSPC, EACCES, ...).
+[[nodiscard]] inline dump_result dump_now(
+    std::chrono::milliseconds timeout = std::chrono::seconds(10)) {
+    char path[4096];
+    const int error = corodump_dump_v1(path, sizeof path, static_cast<std::uint32_t>(timeout.count()));
+    if (error != 0) return {{error, std::generic_category()}, {}};
+    return {{}, path};
+}
+
+/// Keeps the agent installed while it lives. A refusal is logged by the agent, never thrown.
+class agent {
+public:
+    explicit agent(const options& chosen = {}) noexcept : error_(install(chosen)) {}
+    agent(const agent&) = delete;
+    agent& operator=(const agent&) = delete;
+    ~agent() {
+        if (!error_) corodump_uninstall_v1(1);
+    }
+    [[nodiscard]] std::error_code error() const noexcept { return error_; }
+
+private:
+    std::error_code error_;
+};
+
+}  // namespace abi_v1
+}  // namespace corodump

@@ -1,0 +1,220 @@
+// The contract between the headers, which are compiled into services, and the agent's library: the
+// layout of what the hot path writes and the few C functions it calls when it runs out.
+//
+// Nothing here changes without a new version: a service may be built years before its agent, and
+// two header versions may meet in one process. Every field another thread reads is atomic; the
+// watchdog reads records without a lock, at any time, because their memory is type-stable: recycled
+// for other frames, emptied with MADV_DONTNEED, never unmapped.
+//
+//   slab (64 KiB, aligned): [slab_header][object][object]...
+//
+//   object:  [record 48 B][coroutine frame ...............................]
+//                          resume, destroy | promise (+ frame_tag) | args, locals, awaiters
+//                          ^ frame address, what coroutine_handle::address() returns
+//
+// A frame that is not in the pool (elided, allocated by its own promise, under a sanitizer) has a
+// slot instead: a record with a pointer to the frame.
+#pragma once
+
+#include <atomic>
+#include <cstddef>
+#include <cstdint>
+
+namespace corodump {
+inline namespace abi_v1 {
+namespace detail {
+
+inline constexpr std::uint32_t layout_version = 1;
+inline constexpr std::uint32_t slab_magic = 0x31444343;  // "CCD1"
+inline constexpr std::size_t slab_bytes = 64 * 1024;
+inline constexpr std::size_t slab_header_bytes = 64;
+
+enum class slab_kind : std::uint16_t { frames = 1, slots = 2, sides = 3 };
+
+enum class value_kind : std::uint8_t {
+    none, boolean, character, signed_integer, unsigned_integer, floating, pointer,
+    string_libstdcxx, string_libcxx, string_view_libstdcxx, string_view_libcxx, c_string, text
+};
+
+/// How to show a value of the coroutine's. `name` is empty for an argument whose name is unknown.
+struct value_info {
+    const char* type_name;
+    std::uint32_t type_name_bytes;
+    value_kind kind;
+    std::uint8_t size_bytes;
+    std::uint8_t by_reference;
+    std::uint8_t position;  ///< of the argument, from 0
+};
+
+enum promise_flags : std::uint16_t {
+    promise_is_library = 1,    ///< an I/O library's own coroutine
+    promise_is_operation = 2,  ///< stands for one asynchronous operation; has a description
+    promise_is_entry = 4,      ///< the root of a chain that a library started
+    promise_hooks_start = 8,   ///< initial_suspend is seen
+    promise_may_be_joined = 16,  ///< an entry whose completion handler may lead to another task
+};
+
+/// One for each promise type. Offsets count from the frame's address.
+struct promise_info {
+    std::uint32_t version;
+    std::uint32_t promise_bytes;  ///< of the library's own promise, where continuations are looked for
+    std::uint16_t promise_offset;
+    std::uint16_t flags;
+    std::int32_t continuation_offset;  ///< -1: not known, look for it
+    std::uint32_t description_offset;  ///< 0: none
+    std::uint32_t offsets_offset;      ///< of std::uint16_t[]: arguments from the promise's address
+    std::uint32_t references_offset;   ///< of void*[]: arguments taken by reference
+    std::uint32_t value_count;
+    const value_info* values;
+    const char* type_name;
+    std::uint32_t type_name_bytes;
+    std::atomic<std::uint32_t> tag_offset;  ///< of the frame_tag
+};
+
+/// One for each awaiter type.
+struct awaitable_info {
+    std::uint32_t version;
+    std::uint32_t kind;  ///< awaitable_kind
+    const char* type_name;
+    std::uint32_t type_name_bytes;
+    std::uint32_t size_bytes;          ///< of the library's awaiter
+    std::uint32_t is_reference;        ///< the tracked awaiter begins with a pointer to it
+    std::uint32_t description_offset;  ///< from the tracked awaiter, 0: none
+};
+enum awaitable_kind : std::uint32_t {
+    awaits_something = 0, awaits_start = 1, awaits_yield = 2, awaits_nothing = 3 /* final */,
+    awaits_nothing_failed = 4
+};
+
+/// 48 bytes. Written by the thread that runs the coroutine, read by the watchdog.
+/// `sequence` is odd while suspended; resumes = sequence / 2. A reader that sees generation and
+/// sequence unchanged around its reads, and sequence odd, has a consistent record.
+struct record {
+    std::atomic<std::uint32_t> generation;  ///< odd: live
+    std::atomic<std::uint32_t> sequence;
+    std::atomic<const promise_info*> promise;
+    std::atomic<const void*> site;  ///< std::source_location's static data; free: the next record
+    std::atomic<const awaitable_info*> awaitable;
+    /// Low half: low 32 bits of the tracked awaiter's address, which lies in the frame. High: tick.
+    std::atomic<std::uint64_t> suspended;
+    std::atomic<std::uint32_t> created_tick;
+    std::atomic<std::uint32_t> thread;
+};
+static_assert(sizeof(record) == 48);
+
+/// What std::source_location points at, in libstdc++ and libc++ alike.
+struct site_data {
+    const char* file;
+    const char* function;
+    std::uint32_t line;
+    std::uint32_t column;
+};
+
+struct node;
+
+/// What a task is given by hand; made on first use.
+struct side_record {
+    static constexpr std::size_t max_labels = 8;
+    std::atomic<record*> owner;
+    std::atomic<std::uint32_t> generation;  ///< the owner's; 0: free
+    std::atomic<std::uint32_t> label_count;
+    std::atomic<const void*> definition;
+    std::atomic<node*> nodes;
+    std::atomic<std::uint32_t> cancelled;
+    std::atomic<std::uint32_t> revision;  ///< odd while the text below changes
+    char name[88];
+    struct {
+        char name[32];
+        char value[96];
+    } labels[max_labels];
+};
+
+/// A record for a frame outside the pool.
+struct slot {
+    record tracked;
+    std::atomic<const void*> frame;
+    std::atomic<const void*> definition;
+    std::atomic<side_record*> side;
+    std::atomic<std::uint64_t> frame_bytes;  ///< 0: unknown
+};
+static_assert(sizeof(slot) == 80);
+
+/// In the promise. The two low bits say what the word is: 0 the definition's site (pooled frame),
+/// 1 a slot, 2 a side record (pooled frame).
+struct frame_tag {
+    std::atomic<std::uintptr_t> word{0};
+};
+
+struct slab_header {
+    std::uint32_t magic;
+    std::uint16_t version;
+    slab_kind kind;
+    std::uint32_t object_bytes;
+    std::uint32_t capacity;
+    std::atomic<std::uint32_t> carved;  ///< objects handed out at least once
+    std::uint32_t free_count;           ///< the rest is the pool's own, under its lock
+    std::uint32_t first_generation;
+    std::uint32_t class_index;
+    void* free_objects;
+    slab_header* next;
+    slab_header* previous;
+};
+static_assert(sizeof(slab_header) <= slab_header_bytes);
+
+/// Objects of up to 1,024 bytes in steps of 16, to 8,192 in steps of 128; larger frames are malloc'd.
+inline constexpr std::size_t size_classes = 121;
+inline constexpr std::size_t max_pooled_bytes = 8192;
+
+[[nodiscard]] constexpr std::size_t class_of(std::size_t object_bytes) noexcept {
+    return object_bytes <= 1024 ? (object_bytes + 15) / 16 : 64 + (object_bytes - 1024 + 127) / 128;
+}
+[[nodiscard]] constexpr std::size_t bytes_of_class(std::size_t index) noexcept {
+    return index <= 64 ? index * 16 : 1024 + (index - 64) * 128;
+}
+
+struct free_list {
+    record* head;
+    std::uint32_t count;
+    std::uint32_t limit;
+};
+
+/// One for each thread, in the agent's memory. A thread that has none yet shares an immutable one
+/// whose lists are empty and whose stack is full, so that the fast paths need no null check.
+struct thread_state {
+    static constexpr std::uint32_t max_depth = 64;
+    std::atomic<std::uint32_t> depth;
+    std::uint32_t tid;
+    const void* last_frame;  ///< the proof that our allocation ran for the promise built next
+    std::size_t last_frame_bytes;
+    std::atomic<record*> running[max_depth];  ///< the coroutines this thread is inside of
+    free_list lists[size_classes];
+};
+
+}  // namespace detail
+}  // namespace abi_v1
+}  // namespace corodump
+
+#define CORODUMP_API __attribute__((visibility("default")))
+
+extern "C" {
+/// Coarse clock in steps of 8 ms, written by the watchdog; 0 until an agent runs.
+extern CORODUMP_API std::atomic<std::uint32_t> corodump_tick_v1;
+/// Takes the stores of a frame for which there is no record. Never live.
+extern CORODUMP_API corodump::detail::record corodump_sink_v1;
+/// The definition of a coroutine whose promise did not say where it is.
+extern CORODUMP_API const corodump::detail::site_data corodump_unnamed_v1;
+extern CORODUMP_API __thread corodump::detail::thread_state* corodump_thread_v1
+    __attribute__((tls_model("initial-exec")));
+
+/// Threads: any. Signals: unsafe. Blocks: on the pool's own lock. Errors: nullptr, out of memory.
+CORODUMP_API void* corodump_allocate_v1(std::size_t frame_bytes) noexcept;
+CORODUMP_API void corodump_release_v1(void* frame, std::size_t frame_bytes) noexcept;
+/// A slot for a frame outside the pool; nullptr when there is no memory for one.
+CORODUMP_API corodump::detail::slot* corodump_slot_v1(const void* frame) noexcept;
+/// Ends what `word` (a frame_tag's) refers to: its slot or side record.
+CORODUMP_API void corodump_untag_v1(std::uintptr_t word) noexcept;
+CORODUMP_API bool corodump_pooled_v1(const void* frame) noexcept;
+CORODUMP_API void corodump_enter_v1(corodump::detail::record* running) noexcept;
+CORODUMP_API void corodump_leave_v1(corodump::detail::record* running) noexcept;
+CORODUMP_API corodump::detail::side_record* corodump_side_v1(corodump::detail::record*) noexcept;
+}

@@ -1,0 +1,147 @@
+// The hot path: what a tracked promise and its awaiters write into the record.
+//
+//   begin ─> [suspend ─> resume]* ─> suspend (final) ─> end
+//
+// Threads: the thread that runs the coroutine. Signals: unsafe. Blocks: never. Errors: none; what
+// cannot be tracked writes into a sink that no dump reads.
+#pragma once
+
+#include <bit>
+#include <coroutine>
+#include <source_location>
+
+#include "abi.hpp"
+
+namespace corodump {
+inline namespace abi_v1 {
+namespace detail {
+
+inline constexpr std::uintptr_t tag_slot = 1;
+inline constexpr std::uintptr_t tag_side = 2;
+inline constexpr std::uintptr_t tag_mask = 3;
+
+/// The address of a source_location's static data: one word, where the object is one word.
+[[nodiscard]] inline const void* site_of(std::source_location where) noexcept {
+    static_assert(sizeof(where) == sizeof(const void*));
+    return std::bit_cast<const void*>(where);
+}
+
+[[gnu::always_inline]] inline record* record_of(void* frame, const frame_tag& tag) noexcept {
+    const std::uintptr_t word = tag.word.load(std::memory_order_relaxed);
+    if ((word & tag_slot) != 0) [[unlikely]]
+        return &reinterpret_cast<slot*>(word & ~tag_mask)->tracked;
+    if (word == 0) [[unlikely]] return &corodump_sink_v1;
+    return reinterpret_cast<record*>(static_cast<char*>(frame) - sizeof(record));
+}
+
+/// Gives a frame that is not known to be the pool's a slot, and points the tag at it.
+[[gnu::noinline, gnu::visibility("hidden")]] inline record* begin_outside(
+    const void* frame, frame_tag& tag, const void* definition) noexcept {
+    if (corodump_pooled_v1(frame)) {
+        tag.word.store(reinterpret_cast<std::uintptr_t>(definition), std::memory_order_relaxed);
+        return reinterpret_cast<record*>(const_cast<char*>(static_cast<const char*>(frame)) -
+                                         sizeof(record));
+    }
+    slot* const own = corodump_slot_v1(frame);
+    if (own == nullptr) return &corodump_sink_v1;
+    own->definition.store(definition, std::memory_order_relaxed);
+    tag.word.store(reinterpret_cast<std::uintptr_t>(own) | tag_slot, std::memory_order_relaxed);
+    return &own->tracked;
+}
+
+/// Makes the frame's record live. `last_frame` is the proof that our allocation made this frame: a
+/// frame that the compiler placed elsewhere (clang elides allocations) has no record before it.
+[[gnu::visibility("hidden")]] inline record* begin(void* frame, frame_tag& tag,
+                                                   const promise_info& promise,
+                                                   const void* definition) noexcept {
+    thread_state* const thread = corodump_thread_v1;
+    record* own = nullptr;
+    if (thread->last_frame == frame && definition != nullptr) [[likely]] {
+        tag.word.store(reinterpret_cast<std::uintptr_t>(definition), std::memory_order_relaxed);
+        own = reinterpret_cast<record*>(static_cast<char*>(frame) - sizeof(record));
+    } else {
+        own = begin_outside(frame, tag, definition);
+    }
+    constexpr auto relaxed = std::memory_order_relaxed;
+    own->promise.store(&promise, relaxed);
+    own->site.store(definition, relaxed);
+    own->awaitable.store(nullptr, relaxed);
+    own->sequence.store(0, relaxed);
+    own->created_tick.store(corodump_tick_v1.load(relaxed), relaxed);
+    own->thread.store(thread->tid, relaxed);
+    // Pairs with the watchdog's acquire of the generation: a live record is a whole one.
+    own->generation.store(own->generation.load(relaxed) + 1, std::memory_order_release);
+    return own;
+}
+
+/// Ends the record. A coroutine that is destroyed while it runs leaves its thread's stack of
+/// running coroutines here.
+[[gnu::visibility("hidden")]] inline void end(void* frame, frame_tag& tag) noexcept {
+    constexpr auto relaxed = std::memory_order_relaxed;
+    record* const own = record_of(frame, tag);
+    if (own == &corodump_sink_v1) [[unlikely]] return;
+    if ((own->sequence.load(relaxed) & 1U) == 0) corodump_leave_v1(own);
+    own->generation.store(own->generation.load(relaxed) + 1, std::memory_order_release);
+    const std::uintptr_t word = tag.word.load(relaxed);
+    if ((word & tag_mask) != 0) [[unlikely]] corodump_untag_v1(word);
+}
+
+/// Pushes onto this thread's stack of running coroutines.
+[[gnu::always_inline]] inline void enter(thread_state* thread, record* own) noexcept {
+    const std::uint32_t depth = thread->depth.load(std::memory_order_relaxed);
+    if (depth < thread_state::max_depth) [[likely]] {
+        thread->running[depth].store(own, std::memory_order_relaxed);
+        thread->depth.store(depth + 1, std::memory_order_release);
+    } else {
+        corodump_enter_v1(own);
+    }
+}
+
+[[gnu::always_inline]] inline void leave(record* own) noexcept {
+    thread_state* const thread = corodump_thread_v1;
+    const std::uint32_t depth = thread->depth.load(std::memory_order_relaxed);
+    if (depth - 1 < thread_state::max_depth &&
+        thread->running[depth - 1].load(std::memory_order_relaxed) == own) [[likely]]
+        thread->depth.store(depth - 1, std::memory_order_relaxed);
+    else
+        corodump_leave_v1(own);
+}
+
+/// Before await_ready: where the coroutine may come to wait.
+[[gnu::always_inline]] inline void about_to_await(record* own, const void* site,
+                                                  const awaitable_info& what) noexcept {
+    // Release keeps these behind the sequence's last store, for the watchdog's re-check.
+    own->site.store(site, std::memory_order_release);
+    own->awaitable.store(&what, std::memory_order_release);
+}
+
+/// Before the library's await_suspend: afterwards the frame may be gone, or run elsewhere.
+[[gnu::always_inline]] inline void suspend(record* own, const void* awaiter) noexcept {
+    constexpr auto relaxed = std::memory_order_relaxed;
+    leave(own);
+    const std::uint64_t tick = corodump_tick_v1.load(relaxed);
+    const auto low = static_cast<std::uint32_t>(reinterpret_cast<std::uintptr_t>(awaiter));
+    own->suspended.store(tick << 32U | low, relaxed);
+    own->sequence.store(own->sequence.load(relaxed) + 1, std::memory_order_release);
+}
+
+/// In await_resume: nothing when the awaiter was ready and the coroutine never suspended.
+[[gnu::always_inline]] inline void resume(record* own) noexcept {
+    constexpr auto relaxed = std::memory_order_relaxed;
+    const std::uint32_t sequence = own->sequence.load(relaxed);
+    if ((sequence & 1U) == 0) return;
+    thread_state* const thread = corodump_thread_v1;
+    own->sequence.store(sequence + 1, relaxed);
+    own->thread.store(thread->tid, relaxed);
+    enter(thread, own);
+}
+
+/// The first run of a coroutine that starts without suspending.
+[[gnu::always_inline]] inline void start(record* own) noexcept {
+    thread_state* const thread = corodump_thread_v1;
+    enter(thread, own);
+}
+
+}  // namespace detail
+}  // namespace abi_v1
+}  // namespace corodump

@@ -1,0 +1,254 @@
+// A tracked promise around another, which is not edited and notices nothing.
+//
+//   coroutine frame: resume, destroy | the library's promise | frame_tag, argument places, ...
+//                                    ^ same address, same handle as without us
+//
+// auto.hpp puts it around the promise of every coroutine of a translation unit. By hand:
+//
+//     using promise_type = corodump::tracked<my_promise>;
+//
+// Threads, signals, blocking: as the promise inside; what is added never blocks.
+#pragma once
+
+#include <cstddef>
+#include <source_location>
+
+#include "detail/allocation.hpp"
+#include "detail/arguments.hpp"
+#include "detail/held_promise.hpp"
+#include "detail/marked_awaiter.hpp"
+
+namespace corodump {
+inline namespace abi_v1 {
+
+/// What an adapter knows about a library's promise. The primary template is right for all promises
+/// that only follow the language's rules; docs/adapters.md has the contract for the others.
+template <class Promise, class... Arguments>
+struct promise_adapter {
+    static constexpr std::uint16_t flags = 0;
+    /// The library's operator new may be replaced by the pool.
+    static constexpr bool replaces_allocation = false;
+    /// The coroutine stands for one operation, which `describe` tells.
+    static constexpr bool describes_operation = false;
+    /// Offset of the caller's address in the promise, -1: not known, it is looked for.
+    template <class Tracked>
+    static constexpr std::int32_t continuation_offset() noexcept {
+        return -1;
+    }
+};
+
+template <class Promise, class... Arguments>
+class tracked;
+
+namespace detail {
+
+template <class Promise, class... Arguments>
+using tracked_base = std::conditional_t<
+    allocates_itself<Promise>() && !promise_adapter<Promise, Arguments...>::replaces_allocation,
+    std::conditional_t<std::is_final_v<Promise>, held_promise<Promise>, Promise>,
+    pooled<std::conditional_t<std::is_final_v<Promise>, held_promise<Promise>, Promise>>>;
+
+inline constexpr std::size_t promise_offset(std::size_t alignment) noexcept {
+    return alignment > 16 ? alignment : 16;  // two pointers come first
+}
+
+template <class T>
+inline constexpr bool is_tracked = false;
+template <class Promise, class... Arguments>
+inline constexpr bool is_tracked<tracked<Promise, Arguments...>> = true;
+
+template <class Tracked>
+struct info_of;
+
+/// The parameter type of a yield_value that is neither overloaded nor a template.
+template <class Method>
+struct yielded;
+template <class P, class R, class V>
+struct yielded<R (P::*)(V)> {
+    using type = V;
+};
+template <class P, class R, class V>
+struct yielded<R (P::*)(V) noexcept> {
+    using type = V;
+};
+template <class Promise>
+concept yields_one_type = requires {
+    typename yielded<decltype(&Promise::yield_value)>::type;
+};
+
+}  // namespace detail
+
+template <class Promise, class... Arguments>
+class tracked : public detail::tracked_base<Promise, Arguments...> {
+    using base = detail::tracked_base<Promise, Arguments...>;
+    using adapter = promise_adapter<Promise, Arguments...>;
+
+public:
+    using corodump_library_promise = Promise;
+
+    tracked()
+        requires std::is_default_constructible_v<base>
+    = default;
+    template <class... A>
+        requires(sizeof...(A) > 0 && std::is_constructible_v<base, A&...>)
+    explicit tracked(A&... arguments) : base(arguments...) {
+        note_arguments(arguments...);
+    }
+    template <class... A>
+        requires(sizeof...(A) > 0 && !std::is_constructible_v<base, A&...>)
+    explicit tracked(A&... arguments) {
+        note_arguments(arguments...);
+    }
+    tracked(const tracked&) = delete;
+    tracked& operator=(const tracked&) = delete;
+    ~tracked() { detail::end(corodump_frame(), corodump_tag_); }
+
+    decltype(auto) get_return_object(
+        std::source_location where = std::source_location::current()) {
+        // Lets the promise's address escape, so that no compiler moves the frame to the caller's.
+        asm volatile("" : : "r"(this) : "memory");
+        detail::begin(corodump_frame(), corodump_tag_, detail::info_of<tracked>::value,
+                      detail::site_of(where));
+        return base::get_return_object();
+    }
+
+    auto initial_suspend() noexcept(noexcept(std::declval<base&>().initial_suspend())) {
+        return detail::mark_awaiter<detail::awaits_start>(
+            corodump_record(), [this]() -> decltype(auto) { return base::initial_suspend(); });
+    }
+    auto final_suspend() noexcept {
+        return detail::mark_awaiter<detail::awaits_nothing>(
+            corodump_record(), [this]() -> decltype(auto) { return base::final_suspend(); });
+    }
+    void unhandled_exception() noexcept(noexcept(std::declval<base&>().unhandled_exception())) {
+        detail::record* const own = corodump_record();
+        own->awaitable.store(&detail::failed_info, std::memory_order_release);
+        if constexpr (noexcept(base::unhandled_exception())) {
+            base::unhandled_exception();
+        } else {
+            // Rethrown out of resume(): the coroutine counts as suspended at its end.
+            try {
+                base::unhandled_exception();
+            } catch (...) {
+                detail::suspend(own, this);
+                throw;
+            }
+        }
+    }
+
+    template <class E>
+        requires(!detail::transforms_awaits<Promise>()) ||
+                requires(base& b, E&& e) { b.await_transform(static_cast<E&&>(e)); }
+    [[gnu::always_inline]] auto await_transform(
+        E&& e, std::source_location where = std::source_location::current()) {
+        return detail::track_awaiter(
+            corodump_record(), detail::site_of(where), [&]() -> decltype(auto) {
+                if constexpr (detail::transforms_awaits<Promise>())
+                    return base::await_transform(static_cast<E&&>(e));
+                else
+                    return static_cast<E&&>(e);
+            });
+    }
+
+    template <class V>
+        requires(!detail::yields_one_type<Promise>) &&
+                requires(base& b, V&& v) { b.yield_value(static_cast<V&&>(v)); }
+    auto yield_value(V&& value, std::source_location where = std::source_location::current()) {
+        return yield(where, static_cast<V&&>(value));
+    }
+    // Takes what the library's takes, so that `co_yield {1, 2}` and conversions stay as they are.
+    template <class P = Promise>
+        requires detail::yields_one_type<P>
+    auto yield_value(typename detail::yielded<decltype(&P::yield_value)>::type value,
+                     std::source_location where = std::source_location::current()) {
+        return yield(where, static_cast<decltype(value)&&>(value));
+    }
+
+    /// For the adapter of a library that keeps the caller's address in a protected `caller_`.
+    template <class Self>
+    static constexpr std::int32_t corodump_offset_of_caller() noexcept {
+#pragma GCC diagnostic push
+#pragma GCC diagnostic ignored "-Winvalid-offsetof"
+        return static_cast<std::int32_t>(offsetof(Self, caller_));
+#pragma GCC diagnostic pop
+    }
+
+private:
+    friend struct detail::info_of<tracked>;
+    static constexpr bool has_description = adapter::describes_operation;
+    static_assert(detail::promise_offset(alignof(base)) == detail::promise_offset(alignof(Promise)) &&
+                      alignof(Promise) <= 4096,
+                  "the library's handle and ours must mean the same frame");
+
+    [[gnu::always_inline]] void* corodump_frame() noexcept {
+        return reinterpret_cast<char*>(this) - detail::promise_offset(alignof(Promise));
+    }
+    [[gnu::always_inline]] detail::record* corodump_record() noexcept {
+        return detail::record_of(corodump_frame(), corodump_tag_);
+    }
+
+    template <class... A>
+    void note_arguments(A&... arguments) noexcept {
+        corodump_places_.note(this, arguments...);
+        if constexpr (has_description) adapter::describe(corodump_description_, arguments...);
+    }
+
+    template <class V>
+    auto yield(std::source_location where, V&& value) {
+        detail::record* const own = corodump_record();
+        own->site.store(detail::site_of(where), std::memory_order_release);
+        return detail::mark_awaiter<detail::awaits_yield>(own, [&]() -> decltype(auto) {
+            return base::yield_value(static_cast<V&&>(value));
+        });
+    }
+
+    detail::frame_tag corodump_tag_;
+    [[no_unique_address]] detail::argument_places<detail::argument_list<Arguments...>>
+        corodump_places_;
+    [[no_unique_address]] std::conditional_t<has_description, description, detail::no_description>
+        corodump_description_;
+};
+
+namespace detail {
+
+#pragma GCC diagnostic push
+#pragma GCC diagnostic ignored "-Winvalid-offsetof"
+template <class Promise, class... Arguments>
+struct info_of<tracked<Promise, Arguments...>> {
+    using self = tracked<Promise, Arguments...>;
+    using list = argument_list<Arguments...>;
+    using adapter = promise_adapter<Promise, Arguments...>;
+    static constexpr std::uint32_t start = promise_offset(alignof(Promise));
+
+    static constexpr std::uint32_t description_offset() noexcept {
+        if constexpr (self::has_description)
+            return start + offsetof(self, corodump_description_);
+        else
+            return 0;
+    }
+    static constexpr std::uint16_t flags() noexcept {
+        return static_cast<std::uint16_t>(adapter::flags | promise_hooks_start);
+    }
+    static constexpr std::uint32_t references =
+        start + static_cast<std::uint32_t>(offsetof(self, corodump_places_));
+
+    static constinit inline promise_info value{
+        layout_version,
+        sizeof(Promise),
+        static_cast<std::uint16_t>(start),
+        flags(),
+        adapter::template continuation_offset<self>(),
+        description_offset(),
+        references + static_cast<std::uint32_t>(list::by_reference * sizeof(void*)),
+        references,
+        list::count,
+        list::infos.data(),
+        type_name<Promise>().data(),
+        static_cast<std::uint32_t>(type_name<Promise>().size()),
+        start + offsetof(self, corodump_tag_)};
+};
+#pragma GCC diagnostic pop
+
+}  // namespace detail
+}  // namespace abi_v1
+}  // namespace corodump
