@@ -1,0 +1,90 @@
+#include "agent/base/arena.hpp"
+
+#include <sys/auxv.h>
+#include <sys/mman.h>
+
+#include <algorithm>
+#include <cerrno>
+#include <cstring>
+#include <utility>
+
+namespace corodump::base {
+namespace {
+
+// From the auxiliary vector: no lock, and no guard of a local static.
+std::size_t page_size() noexcept {
+    return ::getauxval(AT_PAGESZ);
+}
+
+}  // namespace
+
+arena::arena(arena&& other) noexcept {
+    *this = std::move(other);
+}
+
+arena& arena::operator=(arena&& other) noexcept {
+    std::swap(base_, other.base_);
+    std::swap(used_, other.used_);
+    std::swap(touched_, other.touched_);
+    std::swap(limit_, other.limit_);
+    std::swap(peak_, other.peak_);
+    std::swap(refusals_, other.refusals_);
+    return *this;
+}
+
+arena::~arena() {
+    if (base_ != nullptr) ::munmap(base_, limit_);
+}
+
+result<void> arena::reserve(std::size_t max_bytes) noexcept {
+    if (base_ != nullptr) return failure{EBUSY};
+    const std::size_t page = page_size();
+    if (max_bytes == 0 || max_bytes > SIZE_MAX - page) return failure{EINVAL};
+    const std::size_t bytes = (max_bytes + page - 1) / page * page;
+    void* const at = ::mmap(nullptr, bytes, PROT_READ | PROT_WRITE,
+                            MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+    if (at == MAP_FAILED) return failure{errno};
+    // A core file of the host has no use for our scratch memory. A kernel that will not is fine.
+    static_cast<void>(::madvise(at, bytes, MADV_DONTDUMP));
+    base_ = static_cast<std::byte*>(at);
+    limit_ = bytes;
+    return {};
+}
+
+void* arena::allocate_bytes(std::size_t count, std::size_t size, std::size_t alignment) noexcept {
+    if (count == 0) return nullptr;
+    const std::size_t start = (used_ + alignment - 1) / alignment * alignment;
+    if (start > limit_ || count > (limit_ - start) / size) {
+        ++refusals_;
+        return nullptr;
+    }
+    used_ = start + count * size;
+    touched_ = std::max(touched_, used_);
+    peak_ = std::max(peak_, used_);
+    return base_ + start;
+}
+
+std::string_view arena::copy(std::string_view from) noexcept {
+    const std::span<char> made = allocate_uninitialized<char>(from.size() + 1);
+    if (made.empty()) return {};
+    if (!from.empty()) std::memcpy(made.data(), from.data(), from.size());
+    made[from.size()] = '\0';
+    return {made.data(), from.size()};
+}
+
+void arena::release() noexcept {
+    used_ = 0;
+    trim();
+}
+
+void arena::trim() noexcept {
+    const std::size_t page = page_size();
+    const std::size_t keep = (used_ + page - 1) / page * page;
+    if (touched_ > keep) {
+        static_cast<void>(
+            ::madvise(base_ + keep, std::min(touched_ - keep, limit_ - keep), MADV_DONTNEED));
+    }
+    touched_ = std::min(touched_, keep);
+}
+
+}  // namespace corodump::base

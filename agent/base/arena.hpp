@@ -1,0 +1,103 @@
+// The dump path's memory: a bump allocator over one anonymous mapping.
+//
+// The watchdog may not call malloc, since the host can hold its lock for ever. So address space is
+// reserved when the agent starts, pages come from the kernel as they are touched, and after the
+// dump they go back. A mark and a rewind make scratch space out of it:
+//
+//   base_          used_                    touched_              limit_
+//   │ allocations  │ free, perhaps touched  │ never touched: zero │
+//
+// Threads: one owner (the watchdog). Signals: unsafe. Blocks: never (a page fault aside).
+// Errors: an empty span or view, counted in refusals(); what was allocated stays as it was.
+// Bounds: the bytes reserved; every operation is O(1) but for the bytes it constructs or copies.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <memory>
+#include <span>
+#include <string_view>
+#include <type_traits>
+
+#include "agent/base/result.hpp"
+
+namespace corodump::base {
+
+class arena {
+public:
+    /// A position to come back to.
+    using mark_type = std::size_t;
+
+    arena() noexcept = default;
+    arena(const arena&) = delete;
+    arena& operator=(const arena&) = delete;
+    arena(arena&& other) noexcept;
+    arena& operator=(arena&& other) noexcept;
+    ~arena();
+
+    /// Reserves address space, rounded up to pages; no memory is used yet. EINVAL for 0 bytes,
+    /// EBUSY when reserved already, else mmap's errno (ENOMEM under RLIMIT_AS or strict overcommit:
+    /// a smaller reservation may still succeed).
+    [[nodiscard]] result<void> reserve(std::size_t max_bytes) noexcept;
+
+    /// `count` value-initialised elements; empty when they do not fit, and for 0.
+    template <class T>
+    [[nodiscard]] std::span<T> allocate_span(std::size_t count) noexcept {
+        const std::span<T> made = allocate_uninitialized<T>(count);
+        std::uninitialized_value_construct_n(made.data(), made.size());
+        return made;
+    }
+
+    /// As above with indeterminate contents: for the bulk arrays that are overwritten at once.
+    template <class T>
+    [[nodiscard]] std::span<T> allocate_uninitialized(std::size_t count) noexcept {
+        static_assert(std::is_trivially_destructible_v<T>, "the arena destroys nothing");
+        static_assert(std::is_nothrow_default_constructible_v<T>);
+        void* const at = allocate_bytes(count, sizeof(T), alignof(T));
+        return at == nullptr ? std::span<T>{} : std::span<T>(static_cast<T*>(at), count);
+    }
+
+    /// A terminated copy; empty when it does not fit.
+    [[nodiscard]] std::string_view copy(std::string_view from) noexcept;
+
+    [[nodiscard]] mark_type mark() const noexcept { return used_; }
+    /// Frees everything allocated since the mark. The pages stay.
+    void rewind(mark_type to) noexcept {
+        if (to < used_) used_ = to;
+    }
+    /// Gives memory back early: frees the tail of the newest allocation beyond `count` elements.
+    template <class T>
+    [[nodiscard]] std::span<T> shrink_last(std::span<T> last, std::size_t count) noexcept {
+        const auto end = reinterpret_cast<std::uintptr_t>(last.data() + last.size());
+        if (count >= last.size() || end != reinterpret_cast<std::uintptr_t>(base_) + used_) {
+            return last;
+        }
+        used_ -= (last.size() - count) * sizeof(T);
+        return last.first(count);
+    }
+
+    /// Frees everything and gives all pages back to the kernel; the address space stays.
+    void release() noexcept;
+    /// Gives back the pages beyond the current position.
+    void trim() noexcept;
+
+    [[nodiscard]] std::size_t used() const noexcept { return used_; }
+    [[nodiscard]] std::size_t capacity() const noexcept { return limit_; }
+    /// Most bytes that were in use at once since reserve().
+    [[nodiscard]] std::size_t peak() const noexcept { return peak_; }
+    /// Allocations that did not fit since reserve().
+    [[nodiscard]] std::uint64_t refusals() const noexcept { return refusals_; }
+
+private:
+    [[nodiscard]] void* allocate_bytes(std::size_t count, std::size_t size,
+                                       std::size_t alignment) noexcept;
+
+    std::byte* base_ = nullptr;
+    std::size_t used_ = 0;
+    std::size_t touched_ = 0;
+    std::size_t limit_ = 0;
+    std::size_t peak_ = 0;
+    std::uint64_t refusals_ = 0;
+};
+
+}  // namespace corodump::base

@@ -1,0 +1,227 @@
+#include "agent/base/config.hpp"
+
+#include <sys/auxv.h>
+
+#include <algorithm>
+#include <cstdlib>
+#include <initializer_list>
+#include <iterator>
+#include <utility>
+
+#include "agent/base/text.hpp"
+
+namespace corodump::base {
+namespace {
+
+constexpr std::size_t max_patterns = 64;
+
+// Not tolower(): its answer depends on the host's locale.
+constexpr char lower(char c) noexcept {
+    return c >= 'A' && c <= 'Z' ? static_cast<char>(c - 'A' + 'a') : c;
+}
+
+std::string lowered(std::string_view from) {
+    std::string out(from);
+    std::transform(out.begin(), out.end(), out.begin(), lower);
+    return out;
+}
+
+std::string_view trimmed(std::string_view from) noexcept {
+    const std::size_t first = from.find_first_not_of(" \t");
+    if (first == std::string_view::npos) return {};
+    return from.substr(first, from.find_last_not_of(" \t") - first + 1);
+}
+
+bool starts_with_lowered(std::string_view name, std::string_view piece) noexcept {
+    return name.size() >= piece.size() && std::equal(piece.begin(), piece.end(), name.begin(),
+                                                     [](char a, char b) { return a == lower(b); });
+}
+
+// Greedy is right: pieces must come in order, and the earliest place leaves most room for the rest.
+bool contains_pieces(std::string_view name, std::string_view pattern) noexcept {
+    while (!pattern.empty()) {
+        const std::string_view piece = split_off(pattern, '*');
+        while (!starts_with_lowered(name, piece)) {
+            if (name.empty()) return false;
+            name.remove_prefix(1);
+        }
+        name.remove_prefix(piece.size());
+    }
+    return true;
+}
+
+struct named_signal {
+    std::string_view name;
+    int number;
+};
+// Those that somebody may try, so that a refusal can be told from a name that is none.
+constexpr named_signal signal_names[] = {
+    {"hup", SIGHUP},       {"int", SIGINT},     {"quit", SIGQUIT}, {"ill", SIGILL},
+    {"trap", SIGTRAP},     {"abrt", SIGABRT},   {"bus", SIGBUS},   {"fpe", SIGFPE},
+    {"kill", SIGKILL},     {"usr1", SIGUSR1},   {"segv", SIGSEGV}, {"usr2", SIGUSR2},
+    {"pipe", SIGPIPE},     {"alrm", SIGALRM},   {"term", SIGTERM}, {"chld", SIGCHLD},
+    {"cont", SIGCONT},     {"stop", SIGSTOP},   {"tstp", SIGTSTP}, {"ttin", SIGTTIN},
+    {"ttou", SIGTTOU},     {"urg", SIGURG},     {"xcpu", SIGXCPU}, {"xfsz", SIGXFSZ},
+    {"prof", SIGPROF},     {"winch", SIGWINCH}, {"io", SIGIO},     {"poll", SIGPOLL},
+    {"vtalrm", SIGVTALRM}, {"pwr", SIGPWR},     {"sys", SIGSYS},
+};
+
+// "rtmin", "rtmin+3", "rtmax-1"; glibc keeps the lowest ones, so the ends are known only at run
+// time.
+int parse_realtime(std::string_view name) noexcept {
+    const bool from_max = name.substr(0, 5) == "rtmax";
+    if (!from_max && name.substr(0, 5) != "rtmin") return 0;
+    const int base = from_max ? SIGRTMAX : SIGRTMIN;
+    name.remove_prefix(5);
+    if (name.empty()) return base;
+    std::uint64_t distance = 0;
+    if (name[0] != (from_max ? '-' : '+') || !parse_unsigned(name.substr(1), distance)) return 0;
+    if (distance > static_cast<std::uint64_t>(SIGRTMAX - SIGRTMIN)) return 0;
+    return from_max ? base - static_cast<int>(distance) : base + static_cast<int>(distance);
+}
+
+class parser {
+public:
+    parser(environment_reader get, const config& defaults) : get_(get) { out_.values = defaults; }
+
+    parsed_config run() {
+        directory();
+        signal();
+        number("CORODUMP_MAX_TASKS", 1'000'000'000, out_.values.max_tasks);
+        number("CORODUMP_MAX_FILES", 1'000'000, out_.values.max_files);
+        if (const auto list = value("CORODUMP_REDACT"); !list.empty()) {
+            out_.values.redact = redaction::parse(list);
+        }
+        off();
+        return std::move(out_);
+    }
+
+private:
+    std::string_view value(const char* name) const {
+        const char* const text = get_(name);
+        return text == nullptr ? std::string_view{} : trimmed(text);
+    }
+
+    void problem(std::string_view name, std::string_view given, std::string_view why) {
+        std::string line(name);
+        line.append("=\"").append(given).append("\" is ignored: ").append(why);
+        out_.problems.push_back(std::move(line));
+    }
+
+    void directory() {
+        const std::string_view given = value("CORODUMP_DIR");
+        if (given.empty()) return;
+        // A relative one would wander with the service's working directory.
+        if (given[0] != '/') return problem("CORODUMP_DIR", given, "the path is not absolute");
+        if (given.size() > 400) return problem("CORODUMP_DIR", given, "longer than 400 bytes");
+        out_.values.directory = given;
+    }
+
+    void signal() {
+        const std::string_view given = value("CORODUMP_SIGNAL");
+        if (given.empty()) return;
+        const int number = parse_signal(given);
+        if (number == 0) return problem("CORODUMP_SIGNAL", given, "there is no such signal");
+        if (!is_usable_signal(number)) {
+            return problem("CORODUMP_SIGNAL", given,
+                           "the signal has another purpose; use USR1, USR2, QUIT, WINCH, URG, PWR "
+                           "or RTMIN to RTMAX");
+        }
+        out_.values.signal = number;
+    }
+
+    void number(const char* name, std::uint64_t most, std::uint64_t& into) {
+        const std::string_view given = value(name);
+        if (given.empty()) return;
+        std::uint64_t parsed = 0;
+        if (parse_unsigned(given, parsed) && parsed >= 1 && parsed <= most) {
+            into = parsed;
+            return;
+        }
+        problem(name, given, "it must be a number from 1 to " + std::to_string(most));
+    }
+
+    void off() {
+        const std::string_view given = value("CORODUMP_OFF");
+        if (given.empty()) return;
+        const std::string word = lowered(given);
+        const auto is_one_of = [&word](std::initializer_list<std::string_view> words) {
+            return std::find(words.begin(), words.end(), word) != words.end();
+        };
+        if (is_one_of({"1", "true", "yes", "on"})) {
+            out_.values.off = true;
+        } else if (is_one_of({"0", "false", "no", "off"})) {
+            out_.values.off = false;
+        } else {
+            problem("CORODUMP_OFF", given, "it must be 1 or 0");
+        }
+    }
+
+    environment_reader get_;
+    parsed_config out_;
+};
+
+}  // namespace
+
+redaction redaction::standard() {
+    return parse("password,passwd,token,secret,key,auth,cookie,credential");
+}
+
+redaction redaction::parse(std::string_view list) {
+    redaction out;
+    if (lowered(trimmed(list)) == "none") return out;
+    while (!list.empty() && out.patterns_.size() < max_patterns) {
+        const std::string_view pattern = trimmed(split_off(list, ','));
+        if (!pattern.empty()) out.patterns_.push_back(lowered(pattern));
+    }
+    return out;
+}
+
+bool redaction::matches(std::string_view name) const noexcept {
+    return std::any_of(patterns_.begin(), patterns_.end(), [name](const std::string& pattern) {
+        return contains_pieces(name, pattern);
+    });
+}
+
+parsed_config parse_config(environment_reader get, const config& defaults) {
+    return parser(get, defaults).run();
+}
+
+parsed_config config_from_environment(const config& defaults) {
+    if (::getauxval(AT_SECURE) != 0) return {defaults, {}};
+    return parse_config([](const char* name) -> const char* { return std::getenv(name); },
+                        defaults);
+}
+
+int parse_signal(std::string_view name) noexcept {
+    std::uint64_t number = 0;
+    if (parse_unsigned(name, number)) {
+        return number <= static_cast<std::uint64_t>(SIGRTMAX) ? static_cast<int>(number) : 0;
+    }
+    char buffer[16];
+    text word(buffer);
+    for (const char c : name) word.append(lower(c));
+    std::string_view rest = word.view();
+    if (word.truncated()) return 0;
+    if (rest.substr(0, 3) == "sig") rest.remove_prefix(3);
+    const auto* const found =
+        std::find_if(std::begin(signal_names), std::end(signal_names),
+                     [rest](const named_signal& one) { return one.name == rest; });
+    return found != std::end(signal_names) ? found->number : parse_realtime(rest);
+}
+
+bool is_usable_signal(int signal) noexcept {
+    switch (signal) {
+        case SIGUSR1:
+        case SIGUSR2:
+        case SIGQUIT:
+        case SIGWINCH:
+        case SIGURG:
+        case SIGPWR:
+            return true;
+        default:
+            return signal >= SIGRTMIN && signal <= SIGRTMAX;
+    }
+}
+
+}  // namespace corodump::base

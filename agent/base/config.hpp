@@ -1,0 +1,68 @@
+// The agent's options as the environment gives them.
+//
+// Read once when the agent starts, on the installing thread. A bad value costs the default and one
+// sentence in `problems`, which the runtime logs: an option must never keep a service from
+// starting. The environment of a set-user-id program comes from somebody with less right, so there
+// it counts for nothing (AT_SECURE, getauxval(3)).
+//
+// Threads: parsing, the installing thread; afterwards read-only from any. Signals: `matches` is
+// safe, the rest is not. Blocks: never. Errors: `problems`. Bounds: 64 patterns.
+#pragma once
+
+#include <csignal>
+#include <cstdint>
+#include <string>
+#include <string_view>
+#include <vector>
+
+namespace corodump::base {
+
+/// Names of values that are not to be shown. Dump-path safe once made.
+class redaction {
+public:
+    /// password, passwd, token, secret, key, auth, cookie, credential
+    [[nodiscard]] static redaction standard();
+    /// Comma-separated. A pattern matches anywhere in a name, whatever the case; `*` in it stands
+    /// for any characters. "none" alone redacts nothing.
+    [[nodiscard]] static redaction parse(std::string_view list);
+
+    [[nodiscard]] bool matches(std::string_view name) const noexcept;
+    [[nodiscard]] bool empty() const noexcept { return patterns_.empty(); }
+    [[nodiscard]] const std::vector<std::string>& patterns() const noexcept { return patterns_; }
+
+private:
+    std::vector<std::string> patterns_;  ///< lower case
+};
+
+struct config {
+    std::string directory = "/tmp";
+    int signal = SIGUSR1;
+    std::uint64_t max_tasks = 2'000'000;
+    std::uint64_t max_files = 16;
+    redaction redact = redaction::standard();
+    bool off = false;
+};
+
+struct parsed_config {
+    config values;
+    std::vector<std::string> problems;
+};
+
+/// Shaped like getenv: null when unset.
+using environment_reader = const char* (*)(const char* name);
+
+/// Applies CORODUMP_DIR, _SIGNAL, _MAX_TASKS, _MAX_FILES, _REDACT and _OFF over `defaults`. An
+/// empty value counts as unset.
+[[nodiscard]] parsed_config parse_config(environment_reader get, const config& defaults = {});
+
+/// The same from the process's environment; only the defaults where AT_SECURE is set.
+[[nodiscard]] parsed_config config_from_environment(const config& defaults = {});
+
+/// A signal by name (SIGUSR2, usr2, RTMIN+3, SIGRTMAX-1) or number; 0 when it is none.
+[[nodiscard]] int parse_signal(std::string_view name) noexcept;
+
+/// True for signals a dump may be bound to: those that neither the kernel nor an ordinary service
+/// needs for something else. USR1, USR2, QUIT, WINCH, URG, PWR and the real-time signals.
+[[nodiscard]] bool is_usable_signal(int signal) noexcept;
+
+}  // namespace corodump::base

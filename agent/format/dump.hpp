@@ -1,0 +1,254 @@
+// A dump as the reader holds it: what `corodump show` and `corodump validate` work on.
+//
+// The mirror of model/snapshot.hpp on the far side of the file. A dump of a million tasks must fit
+// beside a desktop's other programs, so equal strings, frames and chains exist once:
+//
+//   task ──> chain_shape ──> frame_shape ──> text ──> "session::run"     (shared by equal tasks)
+//     │  └─> frame_addresses[first_address ...]                          (one word per frame)
+//     └ extra: labels, children, locals                                  (only where there are any)
+//
+// A null of the file is an empty `text`, an unknown `task_id` or an empty optional. Everything
+// points into the dump that owns it; moving the dump keeps the pointers valid.
+//
+// Threads: one owner. Signals: unsafe. Blocks: never. Errors: std::bad_alloc.
+// Bounds: about 230 bytes per task, plus each distinct string, frame and chain once.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <deque>
+#include <functional>
+#include <memory>
+#include <optional>
+#include <set>
+#include <string>
+#include <string_view>
+#include <unordered_set>
+#include <utility>
+#include <vector>
+
+namespace corodump::format {
+
+/// A string that lives in a dump's pool, or null. Equal strings of one dump have one address.
+class text {
+public:
+    text() = default;
+    explicit text(const std::string* pooled) noexcept : pooled_(pooled) {}
+
+    [[nodiscard]] explicit operator bool() const noexcept { return pooled_ != nullptr; }
+    [[nodiscard]] std::string_view view() const noexcept {
+        return pooled_ == nullptr ? std::string_view() : std::string_view(*pooled_);
+    }
+    [[nodiscard]] const void* identity() const noexcept { return pooled_; }
+
+    friend bool operator==(text a, text b) noexcept { return a.pooled_ == b.pooled_; }
+    friend bool operator==(text a, std::string_view b) noexcept { return a && a.view() == b; }
+
+private:
+    const std::string* pooled_ = nullptr;
+};
+
+/// `7f12a4003040.5`. The address 0 stands for null: no such task.
+struct task_id {
+    std::uint64_t address = 0;
+    std::uint32_t generation = 0;
+
+    [[nodiscard]] explicit operator bool() const noexcept { return address != 0; }
+    friend bool operator==(const task_id&, const task_id&) = default;
+    friend auto operator<=>(const task_id&, const task_id&) = default;
+};
+
+[[nodiscard]] std::string to_string(const task_id& id);
+/// Hexadecimal as the file has it, without prefix.
+[[nodiscard]] std::string to_string(std::uint64_t address);
+/// Lower-case hexadecimal digits, at most 16; a leading 0x is taken too.
+[[nodiscard]] std::optional<std::uint64_t> parse_address(std::string_view digits);
+[[nodiscard]] std::optional<task_id> parse_task_id(std::string_view id);
+
+struct frame_shape {
+    text function, file;
+    std::uint32_t line = 0;  ///< 0: unknown
+    bool library = false;
+
+    friend bool operator==(const frame_shape&, const frame_shape&) = default;
+};
+
+struct chain_shape {
+    std::vector<const frame_shape*> frames;  ///< outermost first
+};
+
+struct local {
+    text name, type;
+    text value;           ///< null: could not be read
+    bool quoted = false;  ///< a string in the file, not a number or boolean
+};
+
+struct label {
+    text name, value;
+};
+
+/// What an awaitable that describes itself adds.
+struct leaf_details {
+    std::vector<task_id> owners;  ///< null: an owner that is no live task
+    bool has_owners = false;
+    std::optional<std::int64_t> descriptor;
+    text local_endpoint, remote_endpoint;
+    std::optional<double> deadline_in_seconds;
+};
+
+struct leaf {
+    text awaitable;  ///< null: the task is not suspended at a co_await
+    std::uint64_t object = 0;
+    text kind, name;
+    std::unique_ptr<leaf_details> details;
+};
+
+struct frame_locals {
+    std::uint32_t frame = 0;  ///< index into the chain
+    std::vector<local> locals;
+};
+
+struct task_extra {
+    std::vector<label> labels;
+    std::vector<task_id> children;
+    std::uint64_t child_count = 0;
+    std::vector<frame_locals> locals;
+};
+
+struct task {
+    task_id id;
+    text name, state, activity;
+    std::optional<double> age_seconds, suspended_seconds;
+    std::optional<std::int64_t> thread;
+    const frame_shape* created_at = nullptr;
+    task_id created_by, awaited_by;
+    const chain_shape* chain = nullptr;  ///< never null in a dump that was read
+    std::uint64_t first_address = 0;     ///< into dump::frame_addresses
+    leaf awaits;
+    std::unique_ptr<task_extra> extra;
+    std::uint32_t resumes = 0;
+    bool cancelled = false;
+};
+
+struct trigger {
+    text kind;
+    std::optional<std::int64_t> signal, sender_pid, sender_uid, merged;
+};
+
+struct dump_counts {
+    std::uint64_t tasks = 0, frames = 0, dropped = 0, torn = 0, unreadable = 0, untracked = 0,
+                  cut = 0;
+};
+
+struct process_info {
+    text comm, exe, build_id, hostname, cgroup, start_time, agent_version;
+    std::optional<std::int64_t> pid, uid, threads, rss_bytes, open_fds, fd_limit;
+    std::optional<double> uptime_seconds;
+};
+
+struct verdict {
+    text kind, severity, statement;
+    std::vector<task_id> tasks;
+    std::uint64_t task_count = 0;
+    std::vector<text> evidence;
+};
+
+struct site_count {
+    frame_shape where;
+    text awaitable;
+    std::uint64_t count = 0;
+};
+
+struct object_count {
+    text kind, name;
+    std::uint64_t object = 0, count = 0;
+    bool has_holders = false;
+    std::vector<task_id> holders;
+};
+
+struct summary {
+    std::vector<std::pair<text, std::uint64_t>> by_state, by_activity;
+    std::vector<site_count> by_await_site;
+    std::vector<object_count> by_object;
+    std::uint64_t other_await_sites = 0, other_objects = 0, other_groups_tasks = 0;
+};
+
+struct group {
+    std::uint64_t count = 0;
+    text state, activity;
+    task_id oldest, newest;
+    std::optional<double> oldest_suspended_seconds, newest_suspended_seconds;
+    const chain_shape* chain = nullptr;
+    text awaitable;
+};
+
+struct module {
+    text path, build_id;
+    std::uint64_t start = 0, end = 0;
+};
+
+/// Owns every string, frame and chain of a dump, each once.
+class shape_pool {
+public:
+    text intern(std::string_view value);
+    const frame_shape* intern(const frame_shape& shape);
+    const chain_shape* intern(const std::vector<const frame_shape*>& frames);
+
+private:
+    struct string_hash {
+        using is_transparent = void;
+        std::size_t operator()(std::string_view s) const noexcept {
+            return std::hash<std::string_view>{}(s);
+        }
+    };
+    struct frame_hash {
+        std::size_t operator()(const frame_shape& f) const noexcept;
+    };
+    struct chain_less {
+        using is_transparent = void;
+        using frames = std::vector<const frame_shape*>;
+        bool operator()(const chain_shape& a, const chain_shape& b) const {
+            return a.frames < b.frames;
+        }
+        bool operator()(const chain_shape& a, const frames& b) const { return a.frames < b; }
+        bool operator()(const frames& a, const chain_shape& b) const { return a < b.frames; }
+    };
+
+    std::unordered_set<std::string, string_hash, std::equal_to<>> strings_;
+    std::unordered_set<frame_shape, frame_hash> frames_;
+    std::set<chain_shape, chain_less> chains_;
+};
+
+struct dump {
+    std::int64_t format_version = 0;
+    text id, time;
+    format::trigger trigger;
+    std::uint64_t duration_us = 0;
+    bool complete = false;
+    std::vector<text> warnings;
+    dump_counts counts;
+    process_info process;
+    std::vector<verdict> verdicts;
+    format::summary summary;
+    std::vector<group> groups;
+    std::deque<task> tasks;
+    std::vector<std::uint64_t> frame_addresses;  ///< 0: not known
+    std::vector<module> modules;
+    std::uint64_t not_understood = 0;  ///< parts of a newer format left out
+
+    std::unique_ptr<shape_pool> pool = std::make_unique<shape_pool>();
+};
+
+/// Finds a task by id. Built once per dump, since a million tasks have a million ids.
+class task_index {
+public:
+    explicit task_index(const dump& all);
+    [[nodiscard]] const task* find(const task_id& id) const;
+    /// A task by what a user types: an id, or an address alone where only one task has it.
+    [[nodiscard]] const task* find(std::string_view typed) const;
+
+private:
+    std::vector<const task*> by_id_;
+};
+
+}  // namespace corodump::format

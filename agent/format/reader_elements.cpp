@@ -1,0 +1,501 @@
+#include "agent/format/reader_elements.hpp"
+
+#include <algorithm>
+#include <array>
+#include <cstddef>
+#include <cstdint>
+#include <memory>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <utility>
+#include <vector>
+
+#include "agent/format/dump.hpp"
+#include "agent/format/dump_reader.hpp"
+#include "agent/format/reader_fields.hpp"
+#include "agent/format/reader_source.hpp"
+#include "agent/format/reader_tree.hpp"
+
+namespace corodump::format {
+
+namespace {
+
+constexpr std::array<std::string_view, 2> trigger_kinds = {"signal", "api"};
+constexpr std::array<std::string_view, 3> severities = {"error", "warning", "info"};
+constexpr std::array<std::string_view, 1> verdict_kinds = {"wait_cycle"};
+constexpr std::array<std::string_view, 4> states = {"pending", "done", "failed", "cancelled"};
+constexpr std::array<std::string_view, 4> activities = {"not_started", "suspended", "running",
+                                                        "unknown"};
+constexpr std::size_t max_listed = 64;  ///< ids, evidence and summary rows, by the format
+constexpr std::size_t max_groups = 1024;
+constexpr std::size_t max_frames = 256;
+
+bool in_elements(std::string_view key) {
+    return key == "verdicts" || key == "groups" || key == "tasks" || key == "modules";
+}
+
+bool is_scalar(node_kind kind) {
+    return kind != node_kind::array && kind != node_kind::object;
+}
+
+task_extra& extra_of(task& t) {
+    if (!t.extra) t.extra = std::make_unique<task_extra>();
+    return *t.extra;
+}
+
+}  // namespace
+
+element_consumer::wish dump_builder::begin_member(std::string_view key, std::uint64_t offset) {
+    const auto* const found = std::find(members.begin(), members.end(), key);
+    if (found == members.end()) return wish::skip;
+    const auto index = static_cast<std::size_t>(found - members.begin());
+    const path root;
+    if (seen_[index]) log_.unusable(root[key], offset, "appears twice");
+    if (index < last_seen_) {
+        log_.departure(root[key], offset, "stands behind members that must follow it");
+    }
+    seen_[index] = true;
+    last_seen_ = std::max(last_seen_, index);
+    return in_elements(key) ? wish::elements : wish::whole;
+}
+
+/// What precedes the long parts decides whether this is a dump at all, so it is looked at before
+/// gigabytes of something else are read.
+void dump_builder::begin_elements(std::string_view key) {
+    if (key == "tasks" && !seen_[0]) {
+        log_.unusable(path{}, 0, "not a corodump dump: it has no \"format\"");
+    }
+}
+
+void dump_builder::member(std::string_view key, const tree& value) {
+    const path root;
+    const path where = root[key];
+    if (key == "format") {
+        read_format(value, where);
+    } else if (key == "format_version") {
+        read_version(value, where);
+    } else if (key == "dump") {
+        read_dump(value, where);
+    } else if (key == "process") {
+        read_process(value, where);
+    } else if (key == "summary") {
+        read_summary(value, where);
+    } else {
+        log_.unusable(where, value[0].offset,
+                      "is " + std::string(describe(value[0].kind)) + ", expected an array");
+    }
+}
+
+void dump_builder::element(std::string_view key, std::uint64_t index, const tree& value) {
+    const path root;
+    const path array = root[key];
+    const path where = array.at(index);
+    if (key == "tasks") {
+        read_task(value, where);
+    } else if (key == "groups") {
+        if (index == max_groups) log_.departure(array, value[0].offset, "has over 1024 groups");
+        read_group(value, where);
+    } else if (key == "verdicts") {
+        read_verdict(value, where);
+    } else {
+        read_module(value, where);
+    }
+}
+
+void dump_builder::finish(std::uint64_t offset) {
+    const path root;
+    if (!seen_[0]) log_.unusable(root, 0, "not a corodump dump: it has no \"format\"");
+    for (std::size_t i = 1; i < members.size(); ++i) {
+        if (!seen_[i]) {
+            log_.departure(root, offset, "has no member \"" + std::string(members[i]) + "\"");
+        }
+    }
+    dump_.not_understood = log_.not_understood();
+}
+
+template <class Each>
+void dump_builder::each_object(const tree& json, std::optional<std::uint32_t> array,
+                               const path& where, const Each& each) {
+    if (!array) return;
+    object_fields::for_each(
+        json, *array, [&](std::uint32_t at, std::uint64_t index) { each(at, where.at(index)); });
+}
+
+void dump_builder::read_format(const tree& json, const path& where) {
+    if (json[0].kind != node_kind::string || json.text_of(json[0]) != "corodump") {
+        log_.unusable(where, json[0].offset, "not a corodump dump: \"format\" is not \"corodump\"");
+    }
+}
+
+void dump_builder::read_version(const tree& json, const path& where) {
+    const tree_node& version = json[0];
+    if (version.kind != node_kind::unsigned_integer || version.whole == 0 ||
+        version.whole > 1'000'000) {
+        log_.unusable(where, version.offset, "is no version number");
+        return;
+    }
+    dump_.format_version = static_cast<std::int64_t>(version.whole);
+    if (dump_.format_version <= newest_known_version) return;
+    log_.departure(where, version.offset,
+                   "is newer than this corodump, which knows format 1 and checks against that");
+    log_.expect_newer();
+}
+
+void dump_builder::read_dump(const tree& json, const path& where) {
+    object_fields in = fields(json, 0, where);
+    in.read("id", need::value, dump_.id);
+    read_trigger(in, json);
+    in.read_time("time", need::value, dump_.time);
+    in.read("duration_us", need::value, dump_.duration_us);
+    in.read("complete", need::value, dump_.complete);
+    in.read_texts("warnings", need::value, dump_.warnings);
+    read_counts(in, json);
+    in.finish();
+}
+
+void dump_builder::read_trigger(object_fields& in, const tree& json) {
+    const auto at = in.find_object("trigger", need::value);
+    if (!at) return;
+    object_fields trigger = fields(json, *at, in.where()["trigger"]);
+    trigger.read_choice("kind", need::value, dump_.trigger.kind, trigger_kinds);
+    const bool by_signal = dump_.trigger.kind == "signal";
+    trigger.read("signal", by_signal ? need::value : need::optional, dump_.trigger.signal);
+    const need sender = by_signal ? need::nullable : need::optional_or_null;
+    trigger.read("sender_pid", sender, dump_.trigger.sender_pid);
+    trigger.read("sender_uid", sender, dump_.trigger.sender_uid);
+    trigger.read("merged", by_signal ? need::value : need::optional, dump_.trigger.merged);
+    trigger.finish();
+}
+
+void dump_builder::read_counts(object_fields& in, const tree& json) {
+    const auto at = in.find_object("counts", need::value);
+    if (!at) return;
+    object_fields counts = fields(json, *at, in.where()["counts"]);
+    dump_counts& out = dump_.counts;
+    counts.read("tasks", need::value, out.tasks);
+    counts.read("frames", need::value, out.frames);
+    counts.read("dropped", need::value, out.dropped);
+    counts.read("torn", need::value, out.torn);
+    counts.read("unreadable", need::value, out.unreadable);
+    counts.read("untracked", need::value, out.untracked);
+    counts.read("cut", need::value, out.cut);
+    counts.finish();
+}
+
+void dump_builder::read_process(const tree& json, const path& where) {
+    object_fields in = fields(json, 0, where);
+    process_info& out = dump_.process;
+    in.read("pid", need::nullable, out.pid);
+    in.read("comm", need::nullable, out.comm);
+    in.read("exe", need::nullable, out.exe);
+    in.read("build_id", need::nullable, out.build_id);
+    in.read("hostname", need::nullable, out.hostname);
+    in.read("uid", need::nullable, out.uid);
+    in.read("cgroup", need::nullable, out.cgroup);
+    in.read("start_time", need::nullable, out.start_time);
+    in.read("uptime_seconds", need::nullable, out.uptime_seconds);
+    in.read("threads", need::nullable, out.threads);
+    in.read("rss_bytes", need::nullable, out.rss_bytes);
+    in.read("open_fds", need::nullable, out.open_fds);
+    in.read("fd_limit", need::nullable, out.fd_limit);
+    in.read("agent_version", need::nullable, out.agent_version);
+    in.finish();
+}
+
+void dump_builder::read_verdict(const tree& json, const path& where) {
+    object_fields in = fields(json, 0, where);
+    verdict out;
+    in.read_choice("kind", need::value, out.kind, verdict_kinds);
+    in.read_choice("severity", need::value, out.severity, severities);
+    in.read("statement", need::essential, out.statement);
+    in.read_ids("tasks", need::value, false, out.tasks);
+    in.read("task_count", need::value, out.task_count);
+    in.read_texts("evidence", need::value, out.evidence);
+    in.finish();
+    if (out.tasks.size() > max_listed || out.evidence.size() > max_listed) {
+        log_.departure(where, in.offset(), "lists over 64 tasks or pieces of evidence");
+    }
+    if (in.whole()) dump_.verdicts.push_back(std::move(out));
+}
+
+void dump_builder::read_summary(const tree& json, const path& where) {
+    object_fields in = fields(json, 0, where);
+    summary& out = dump_.summary;
+    read_tally(in, json, "by_state", out.by_state);
+    read_tally(in, json, "by_activity", out.by_activity);
+    each_object(json, in.find_array("by_await_site", need::value), where["by_await_site"],
+                [&](std::uint32_t at, const path& here) { read_await_site(json, at, here); });
+    each_object(json, in.find_array("by_object", need::value), where["by_object"],
+                [&](std::uint32_t at, const path& here) { read_object_count(json, at, here); });
+    in.read("other_await_sites", need::value, out.other_await_sites);
+    in.read("other_objects", need::value, out.other_objects);
+    in.read("other_groups_tasks", need::value, out.other_groups_tasks);
+    in.finish();
+    if (out.by_await_site.size() > max_listed || out.by_object.size() > max_listed) {
+        log_.departure(where, in.offset(), "has an array of over 64 entries");
+    }
+}
+
+void dump_builder::read_tally(object_fields& in, const tree& json, std::string_view name,
+                              std::vector<std::pair<text, std::uint64_t>>& out) {
+    const auto object = in.find_object(name, need::value);
+    if (!object) return;
+    const path here = in.where()[name];
+    object_fields::for_each(json, *object, [&](std::uint32_t at, std::uint64_t) {
+        const std::string_view key = json.key_of(json[at]);
+        if (json[at].kind == node_kind::unsigned_integer) {
+            out.emplace_back(dump_.pool->intern(key), json[at].whole);
+        } else {
+            log_.unusable(here[key], json[at].offset, "is no count");
+        }
+    });
+}
+
+void dump_builder::read_place(object_fields& in, frame_shape& out) {
+    in.read("function", need::nullable, out.function);
+    in.read("file", need::nullable, out.file);
+    std::optional<std::int64_t> line;
+    in.read("line", need::nullable, line);
+    constexpr std::int64_t largest_line = 0xffffffff;
+    if (line && (*line < 0 || *line > largest_line)) {
+        log_.unusable(in.where()["line"], in.offset(), "is no line number");
+    } else {
+        out.line = static_cast<std::uint32_t>(line.value_or(0));
+    }
+}
+
+void dump_builder::read_library(object_fields& in, frame_shape& out) {
+    in.read("library", need::optional, out.library);
+    if (!out.library && in.has("library")) {
+        log_.departure(in.where()["library"], in.offset(), "is false, where it must be absent");
+    }
+}
+
+void dump_builder::read_await_site(const tree& json, std::uint32_t at, const path& where) {
+    object_fields in = fields(json, at, where);
+    site_count out;
+    read_place(in, out.where);
+    in.read("awaitable", need::nullable, out.awaitable);
+    in.read("count", need::essential, out.count);
+    in.finish();
+    if (in.whole()) dump_.summary.by_await_site.push_back(out);
+}
+
+void dump_builder::read_object_count(const tree& json, std::uint32_t at, const path& where) {
+    object_fields in = fields(json, at, where);
+    object_count out;
+    in.read("kind", need::nullable, out.kind);
+    in.read("name", need::nullable, out.name);
+    in.read_address("object", need::nullable, out.object);
+    in.read("count", need::essential, out.count);
+    out.has_holders = in.read_ids("holders", need::optional, true, out.holders);
+    in.finish();
+    if (in.whole()) dump_.summary.by_object.push_back(std::move(out));
+}
+
+void dump_builder::read_group(const tree& json, const path& where) {
+    object_fields in = fields(json, 0, where);
+    group out;
+    in.read("count", need::essential, out.count);
+    in.read_choice("state", need::value, out.state, states);
+    in.read_choice("activity", need::value, out.activity, activities);
+    in.read("oldest", need::value, out.oldest);
+    in.read("newest", need::value, out.newest);
+    in.read("oldest_suspended_seconds", need::nullable, out.oldest_suspended_seconds);
+    in.read("newest_suspended_seconds", need::nullable, out.newest_suspended_seconds);
+    shapes_.clear();
+    each_object(json, in.find_array("chain", need::value), where["chain"],
+                [&](std::uint32_t at, const path& here) {
+                    object_fields frame = fields(json, at, here);
+                    frame_shape shape;
+                    read_place(frame, shape);
+                    read_library(frame, shape);
+                    frame.finish();
+                    shapes_.push_back(dump_.pool->intern(shape));
+                });
+    out.chain = dump_.pool->intern(shapes_);
+    in.read("awaitable", need::nullable, out.awaitable);
+    in.finish();
+    if (in.whole()) dump_.groups.push_back(out);
+}
+
+void dump_builder::read_task(const tree& json, const path& where) {
+    object_fields in = fields(json, 0, where);
+    task out;
+    in.read("id", need::essential, out.id);
+    in.read("name", need::nullable, out.name);
+    in.read_choice("state", need::value, out.state, states);
+    in.read_choice("activity", need::value, out.activity, activities);
+    in.read("cancelled", need::value, out.cancelled);
+    in.read("age_seconds", need::nullable, out.age_seconds);
+    in.read("suspended_seconds", need::nullable, out.suspended_seconds);
+    in.read("resumes", need::value, out.resumes);
+    in.read("thread", need::nullable, out.thread);
+    read_labels(in, json, out);
+    read_created(in, json, out);
+    in.read("awaited_by", need::optional, out.awaited_by);
+    read_children(in, out);
+    read_chain(in, json, out);
+    in.finish();
+    if (in.whole()) dump_.tasks.push_back(std::move(out));
+}
+
+void dump_builder::absent_when_empty(const tree& json, std::uint32_t at, const path& where) {
+    if (json[at].next == at + 1) {
+        log_.departure(where, json[at].offset, "is empty, where it must be absent");
+    }
+}
+
+void dump_builder::read_labels(object_fields& in, const tree& json, task& out) {
+    const auto object = in.find_object("labels", need::optional);
+    if (!object) return;
+    const path here = in.where()["labels"];
+    absent_when_empty(json, *object, here);
+    object_fields::for_each(json, *object, [&](std::uint32_t at, std::uint64_t) {
+        const std::string_view key = json.key_of(json[at]);
+        if (json[at].kind == node_kind::string) {
+            extra_of(out).labels.push_back(
+                {dump_.pool->intern(key), dump_.pool->intern(json.text_of(json[at]))});
+        } else {
+            log_.unusable(here[key], json[at].offset, "is no string");
+        }
+    });
+}
+
+void dump_builder::read_created(object_fields& in, const tree& json, task& out) {
+    const auto at = in.find_object("created", need::value);
+    if (!at) return;
+    object_fields created = fields(json, *at, in.where()["created"]);
+    if (const auto place = created.find_object("location", need::value)) {
+        object_fields location = fields(json, *place, created.where()["location"]);
+        frame_shape shape;
+        read_place(location, shape);
+        location.finish();
+        out.created_at = dump_.pool->intern(shape);
+    }
+    created.read("by", need::nullable, out.created_by);
+    created.finish();
+}
+
+void dump_builder::read_children(object_fields& in, task& out) {
+    std::vector<task_id> children;
+    const bool joins = in.read_ids("children", need::optional, false, children);
+    std::optional<std::int64_t> count;
+    in.read("child_count", joins ? need::value : need::optional, count);
+    if (!joins) return;
+    if (children.empty() || children.size() > max_listed) {
+        log_.departure(in.where()["children"], in.offset(), "does not have 1 to 64 ids");
+    }
+    const std::size_t listed = children.size();
+    extra_of(out).child_count =
+        count && *count >= 0 ? static_cast<std::uint64_t>(*count) : std::uint64_t{listed};
+    extra_of(out).children = std::move(children);
+}
+
+void dump_builder::read_chain(object_fields& in, const tree& json, task& out) {
+    shapes_.clear();
+    out.first_address = dump_.frame_addresses.size();
+    const auto array = in.find_array("await_chain", need::essential);
+    const path here = in.where()["await_chain"];
+    each_object(json, array, here, [&](std::uint32_t at, const path& entry) {
+        bool is_leaf = false;
+        for (std::uint32_t m = at + 1; m < json[at].next && !is_leaf; m = json[m].next) {
+            is_leaf = json.key_of(json[m]) == "awaitable";
+        }
+        if (out.awaits.awaitable) {
+            log_.unusable(entry, json[at].offset, "stands behind the awaitable, which is the last");
+        } else if (is_leaf && json[at].kind == node_kind::object) {
+            read_leaf(json, at, entry, out);
+        } else {
+            read_frame(json, at, entry, out);
+        }
+    });
+    out.chain = dump_.pool->intern(shapes_);
+    if (array && (shapes_.empty() || shapes_.size() > max_frames)) {
+        log_.departure(here, json[*array].offset, "does not have 1 to 256 frames");
+    }
+}
+
+void dump_builder::read_frame(const tree& json, std::uint32_t at, const path& where, task& out) {
+    object_fields in = fields(json, at, where);
+    frame_shape shape;
+    read_place(in, shape);
+    read_locals(in, json, out);
+    std::uint64_t address = 0;
+    in.read_address("address", need::value, address);
+    read_library(in, shape);
+    in.finish();
+    shapes_.push_back(dump_.pool->intern(shape));
+    dump_.frame_addresses.push_back(address);
+}
+
+void dump_builder::read_locals(object_fields& in, const tree& json, task& out) {
+    const auto object = in.find_object("locals", need::optional);
+    if (!object) return;
+    const path here = in.where()["locals"];
+    absent_when_empty(json, *object, here);
+    frame_locals locals;
+    locals.frame = static_cast<std::uint32_t>(shapes_.size());
+    object_fields::for_each(json, *object, [&](std::uint32_t at, std::uint64_t) {
+        read_local(json, at, here[json.key_of(json[at])], locals.locals);
+    });
+    extra_of(out).locals.push_back(std::move(locals));
+}
+
+void dump_builder::read_local(const tree& json, std::uint32_t at, const path& where,
+                              std::vector<local>& out) {
+    object_fields in = fields(json, at, where);
+    if (!in) return;
+    local value;
+    value.name = dump_.pool->intern(json.key_of(json[at]));
+    in.read("type", need::nullable, value.type);
+    for (std::uint32_t m = at + 1; m < json[at].next; m = json[m].next) {
+        if (json.key_of(json[m]) != "value" || json[m].kind == node_kind::null) continue;
+        if (!is_scalar(json[m].kind)) {
+            log_.unusable(where["value"], json[m].offset, "is neither text, number nor boolean");
+            continue;
+        }
+        value.quoted = json[m].kind == node_kind::string;
+        const bool word = json[m].kind == node_kind::boolean;
+        value.value =
+            dump_.pool->intern(word ? (json[m].boolean ? "true" : "false") : json.text_of(json[m]));
+    }
+    if (!in.has("value")) log_.departure(where, in.offset(), "has no member \"value\"");
+    in.finish();
+    out.push_back(value);
+}
+
+void dump_builder::read_leaf(const tree& json, std::uint32_t at, const path& where, task& out) {
+    object_fields in = fields(json, at, where);
+    leaf& awaits = out.awaits;
+    leaf_details more;
+    in.read("awaitable", need::value, awaits.awaitable);
+    in.read_address("object", need::value, awaits.object);
+    in.read("kind", need::optional, awaits.kind);
+    in.read("name", need::optional, awaits.name);
+    more.has_owners = in.read_ids("owners", need::optional, true, more.owners);
+    in.read("descriptor", need::optional, more.descriptor);
+    in.read("local_endpoint", need::optional, more.local_endpoint);
+    in.read("remote_endpoint", need::optional, more.remote_endpoint);
+    in.read("deadline_in_seconds", need::optional, more.deadline_in_seconds);
+    in.finish();
+    const bool described = more.has_owners || more.descriptor || more.local_endpoint ||
+                           more.remote_endpoint || more.deadline_in_seconds;
+    if (described) awaits.details = std::make_unique<leaf_details>(std::move(more));
+}
+
+void dump_builder::read_module(const tree& json, const path& where) {
+    object_fields in = fields(json, 0, where);
+    module out;
+    in.read("path", need::essential, out.path);
+    in.read("build_id", need::nullable, out.build_id);
+    in.read_address("start", need::value, out.start);
+    in.read_address("end", need::value, out.end);
+    in.finish();
+    if (in.whole() && out.end < out.start)
+        log_.departure(where, in.offset(), "ends before it starts");
+    if (in.whole()) dump_.modules.push_back(out);
+}
+
+}  // namespace corodump::format
