@@ -1,0 +1,281 @@
+#include "agent/cli/show.hpp"
+
+#include <gtest/gtest.h>
+
+#include <algorithm>
+#include <cstddef>
+#include <sstream>
+#include <string>
+#include <string_view>
+#include <utility>
+
+#include "agent/cli/exit_code.hpp"
+#include "tests/golden/golden.hpp"
+
+namespace corodump::cli {
+namespace {
+
+using test::golden;
+using test::golden_names;
+using test::with;
+
+struct shown {
+    int code = -1;
+    std::string out, problems;
+
+    [[nodiscard]] bool has(std::string_view text) const {
+        return out.find(text) != std::string::npos;
+    }
+    [[nodiscard]] std::size_t at(std::string_view text) const { return out.find(text); }
+};
+
+shown show(std::string_view text, show_options options = {}) {
+    options.file = "x.json";
+    format::memory_source source(text);
+    std::ostringstream out;
+    std::ostringstream problems;
+    shown result;
+    result.code = run_show(source, options, out, problems);
+    result.out = out.str();
+    result.problems = problems.str();
+    return result;
+}
+
+show_options everything() {
+    show_options options;
+    options.view.all = true;
+    return options;
+}
+
+TEST(Show, PutsTheVerdictBeforeAllCounts) {
+    const shown s = show(golden("hung_pool"));
+    EXPECT_EQ(s.code, exit_ok);
+    EXPECT_EQ(s.problems, "");
+    EXPECT_LT(s.at("ERROR: wait cycle"), s.at("WAITED FOR"));
+    EXPECT_LT(s.at("WAITED FOR"), s.at("SUMMARY"));
+    EXPECT_LT(s.at("SUMMARY"), s.at("TASKS WITH EQUAL CHAINS"));
+    EXPECT_TRUE(s.has("4 tasks that hold all 4 connections of pool \"backend\" wait"));
+}
+
+TEST(Show, NamesTheObjectItsHoldersAndWhatTheyDo) {
+    const shown s = show(golden("hung_pool"));
+    EXPECT_TRUE(s.has("300  pool \"backend\"  7f12a4000400"));
+    EXPECT_TRUE(s.has("held by 4 tasks: 7f12a4000540.3 \"session 17\""));
+    EXPECT_TRUE(s.has("of these 4 wait for pool \"backend\""));
+}
+
+TEST(Show, FoldsEqualChainsWithCountAndAges) {
+    const shown s = show(golden("hung_pool"));
+    EXPECT_TRUE(s.has("#1 4 tasks, pending, suspended 12m 16s … 12m 15s  ◀ verdict 1"));
+    EXPECT_TRUE(s.has("#2 296 tasks, pending, suspended 12m 15s … 27s"));
+    EXPECT_TRUE(s.has("oldest 7f12a4001940.1 \"session 21\""));
+    EXPECT_TRUE(s.has("orders.cpp:88"));
+    EXPECT_TRUE(s.has("… 2 library frames (boost::asio)"));
+    EXPECT_FALSE(s.has("co_spawn_entry_point"));
+}
+
+TEST(Show, ShowsLongestSuspendedFirstWithoutAVerdict) {
+    const shown s = show(golden("joins"));
+    EXPECT_LT(s.at("suspended 1m 00s"), s.at("suspended 12s"));
+    EXPECT_LT(s.at("suspended 12s"), s.at("suspended 500ms"));
+    EXPECT_LT(s.at("suspended 500ms"), s.at("not started"));
+}
+
+TEST(Show, SaysWhatItHid) {
+    const shown folded = show(golden("hung_pool"));
+    EXPECT_TRUE(folded.has("hidden: 294 tasks inside groups") || folded.has("tasks inside groups"));
+    EXPECT_TRUE(folded.has("4 library frames"));
+    EXPECT_TRUE(folded.has("--all shows them"));
+    const shown all = show(golden("hung_pool"), everything());
+    EXPECT_FALSE(all.has("hidden:"));
+    EXPECT_TRUE(all.has("boost::asio::detail::co_spawn_entry_point"));
+    EXPECT_TRUE(all.has("\"session 316\""));
+    EXPECT_TRUE(all.has("\"session 150\""));
+}
+
+TEST(Show, HidesGroupsBeyondTheTenth) {
+    std::string text = golden("healthy");
+    const std::size_t start = text.find("{\"id\": ", text.find("\"tasks\": ["));
+    const std::string first = text.substr(start, text.find('\n', start) - start);
+    std::string more;
+    for (int i = 0; i < 12; ++i) {
+        more += with(with(first, "7f12a4000180.2", "8" + std::to_string(1000 + i) + ".1"),
+                     R"(await_chain": [{"function": "orderd::accept_loop)",
+                     R"(await_chain": [{"function": "other)" + std::to_string(i)) +
+                '\n';
+    }
+    more = with(text, first, more + first);
+    const shown s = show(more);
+    EXPECT_TRUE(s.has("#10 "));
+    EXPECT_FALSE(s.has("#11 "));
+    EXPECT_TRUE(s.has("more groups of"));
+}
+
+TEST(Show, ShowsJoinsWithTheirChildren) {
+    const shown s = show(golden("joins"));
+    EXPECT_TRUE(s.has("joins 3 tasks:"));
+    EXPECT_TRUE(s.has(
+        "├ 7f12a4000540.1  12s  shop::reserve_stock, awaits shop::async_mutex::lock_awaiter"));
+    EXPECT_TRUE(s.has("joined by 7f12a4000180.4 \"checkout 7\""));
+}
+
+TEST(Show, FoldsRecursionAndSaysHowDeepItIs) {
+    const shown s = show(golden("joins"));
+    EXPECT_TRUE(s.has("… the same frame 39 more times"));
+    EXPECT_TRUE(s.has("39 repeated frames"));
+}
+
+TEST(Show, ShowsLeafDetails) {
+    const shown s = show(golden("joins"));
+    EXPECT_TRUE(s.has("descriptor 31  local 10.0.0.3:41882  remote 10.0.9.1:443"));
+    EXPECT_TRUE(s.has("deadline passed 2.5s ago"));
+    EXPECT_TRUE(s.has("cancellation requested"));
+    EXPECT_TRUE(s.has("held by 2 tasks: 7f12a4000cc0.9 \"inventory sync\", a task that is gone"));
+    EXPECT_TRUE(show(golden("healthy")).has("deadline in 3.8s"));
+}
+
+TEST(Show, TellsWhatTheDumpCouldNotSee) {
+    const shown s = show(golden("joins"));
+    EXPECT_LT(s.at("INCOMPLETE"), s.at("NO VERDICT"));
+    EXPECT_TRUE(s.has("2 frames untracked"));
+    EXPECT_TRUE(s.has("their translation units were built without it"));
+}
+
+TEST(Show, ShowsOneTaskWithLocalsAndLabels) {
+    show_options options;
+    options.task = "7f12a4000540.3";
+    const shown s = show(golden("hung_pool"), options);
+    EXPECT_EQ(s.code, exit_ok);
+    EXPECT_TRUE(s.has("\"session 17\""));
+    EXPECT_TRUE(s.has("order = 88120"));
+    EXPECT_TRUE(s.has("token = <redacted>"));
+    EXPECT_TRUE(s.has("labels route=\"/transfer\""));
+    EXPECT_FALSE(s.has("session 18\", pending"));
+    EXPECT_FALSE(s.has("SUMMARY"));
+}
+
+TEST(Show, FailsForATaskThatIsNotThere) {
+    show_options options;
+    options.task = "1.1\x1b";
+    const shown s = show(golden("hung_pool"), options);
+    EXPECT_EQ(s.code, exit_problem);
+    EXPECT_EQ(s.problems, "corodump: x.json: no task has the id 1.1\\x1b\n");
+}
+
+TEST(Show, FiltersByStateAndActivity) {
+    show_options options;
+    options.state = "not_started";
+    const shown s = show(golden("joins"), options);
+    EXPECT_TRUE(s.has("1 of 9 tasks match"));
+    EXPECT_TRUE(s.has("shop::charge_retry"));
+    options.state = "failed";
+    EXPECT_TRUE(show(golden("joins"), options).has("shop::audit"));
+}
+
+TEST(Show, FiltersByFrameAwaitableAndName) {
+    const std::pair<const char*, const char*> patterns[] = {{"place_order", "296 of 302"},
+                                                            {"transfer\\.cpp$", "4 of 302"},
+                                                            {"pool::acquire", "300 of 302"},
+                                                            {"^session 1[0-9]$", "3 of 302"},
+                                                            {"co_spawn", "300 of 302"}};
+    for (const auto& [pattern, matches] : patterns) {
+        show_options options;
+        options.match = pattern;
+        EXPECT_TRUE(show(golden("hung_pool"), options).has(matches)) << pattern;
+    }
+    show_options options;
+    options.match = "nothing like it";
+    EXPECT_EQ(show(golden("hung_pool"), options).code, exit_problem);
+}
+
+TEST(Show, RefusesABadPattern) {
+    show_options options;
+    options.match = "(";
+    const shown s = show(golden("hung_pool"), options);
+    EXPECT_EQ(s.code, exit_usage);
+    EXPECT_EQ(std::count(s.problems.begin(), s.problems.end(), '\n'), 1);
+}
+
+TEST(Show, PrintsNothingThatATerminalObeys) {
+    for (const char* name : golden_names) {
+        for (const bool all : {false, true}) {
+            show_options options;
+            options.view.all = all;
+            for (const char c : show(golden(name), options).out) {
+                const auto byte = static_cast<unsigned char>(c);
+                ASSERT_TRUE(byte == '\n' || byte >= 0x20) << name;
+            }
+        }
+    }
+    const shown s = show(golden("hostile_names"), everything());
+    for (const char* hidden :
+         {"\u009b", "\u202e", "\u2066", "\u200b", "\ufeff", "\u2028", "\x7f"}) {
+        EXPECT_FALSE(s.has(hidden));
+    }
+    EXPECT_TRUE(s.has("state \\x1b[31mred\\x1b[0m\\n\\nfake line"));
+}
+
+TEST(Show, PaintsOnlyOnATerminal) {
+    show_options options;
+    EXPECT_FALSE(show(golden("hung_pool"), options).has("\x1b["));
+    options.view.colours = true;
+    EXPECT_TRUE(show(golden("hung_pool"), options).has("\x1b[1;31mERROR: wait cycle"));
+}
+
+TEST(Show, KeepsWithinTheWidthOfTheTerminal) {
+    for (const char* name : {"hung_pool", "joins", "healthy", "nulls"}) {
+        std::istringstream lines(show(golden(name)).out);
+        for (std::string line; std::getline(lines, line);) {
+            EXPECT_LE(display_width(line), 100U) << line;
+        }
+    }
+}
+
+TEST(Show, EndsInOneLineForABrokenFile) {
+    const std::string text = golden("healthy");
+    const shown s = show(std::string_view(text).substr(0, 4000));
+    EXPECT_EQ(s.code, exit_unreadable);
+    EXPECT_EQ(s.out, "");
+    EXPECT_EQ(s.problems,
+              "corodump: x.json: byte 4000: the file ends in the middle (truncated?)\n");
+}
+
+TEST(Show, ShowsWhatItKnowsOfANewerFormat) {
+    const shown s =
+        show(with(golden("healthy"), R"("format_version": 1)", R"("format_version": 7)"));
+    EXPECT_EQ(s.code, exit_ok);
+    EXPECT_TRUE(s.has("format version 7 is newer than this corodump"));
+    EXPECT_TRUE(s.has("orderd::accept_loop"));
+}
+
+TEST(Show, FailsWhereTheOutputCannotBeWritten) {
+    const std::string text = golden("healthy");
+    format::memory_source source(text);
+    std::ostringstream problems;
+    std::ostream broken(nullptr);
+    EXPECT_EQ(run_show(source, {}, broken, problems), exit_problem);
+}
+
+TEST(WithoutTemplateArguments, ShortensOnlyWhatIsTooLong) {
+    EXPECT_EQ(without_template_arguments("f<int>", 20), "f<int>");
+    EXPECT_EQ(without_template_arguments("ns::f<std::vector<int>>::g<x>", 20), "ns::f<…>::g<…>");
+    EXPECT_EQ(without_template_arguments("operator<<some long name", 15), "operator<<some…");
+    EXPECT_EQ(without_template_arguments("broken<<<<<<<<<<<<", 10), "broken<<<…");
+}
+
+TEST(LibraryOf, TakesTheNamespaces) {
+    EXPECT_EQ(library_of("boost::asio::detail::f<a::b::c>"), "boost::asio");
+    EXPECT_EQ(library_of("std::generate"), "std");
+    EXPECT_EQ(library_of("f"), "");
+}
+
+TEST(CommonDirectory, IsTheDeepestOfAllFiles) {
+    EXPECT_EQ(common_directory({"/a/b/c.cpp", "/a/b/d.cpp"}), "/a/b/");
+    EXPECT_EQ(common_directory({"/a/bc/c.cpp", "/a/bd/d.cpp"}), "/a/");
+    EXPECT_EQ(common_directory({"/a/c.cpp", "/b/d.cpp"}), "");
+    EXPECT_EQ(common_directory({"a/c.cpp", "a/d.cpp"}), "");
+    EXPECT_EQ(common_directory({}), "");
+}
+
+}  // namespace
+}  // namespace corodump::cli
