@@ -21,9 +21,7 @@ install(
 install(
     DIRECTORY include/corodump
     DESTINATION ${CMAKE_INSTALL_INCLUDEDIR}
-    COMPONENT corodump-development
-    FILES_MATCHING
-    PATTERN "*.hpp")
+    COMPONENT corodump-development)
 
 configure_package_config_file(
     cmake/corodump-config.cmake.in "${CMAKE_CURRENT_BINARY_DIR}/corodump-config.cmake"

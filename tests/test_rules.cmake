@@ -16,7 +16,7 @@ target_compile_definitions(
               CORODUMP_SCHEMA="${PROJECT_SOURCE_DIR}/docs/corodump.schema.json"
               CORODUMP_SCHEMA_VALIDATOR="${PROJECT_SOURCE_DIR}/tests/golden/validate_schema.py"
               CORODUMP_PYTHON="${CORODUMP_PYTHON}"
-              CORODUMP_GOLDEN_DIR="${PROJECT_SOURCE_DIR}/tests/golden"
+              CORODUMP_SOURCE_DIR="${PROJECT_SOURCE_DIR}"
               $<$<TARGET_EXISTS:corodump>:CORODUMP_CLI="$<TARGET_FILE:corodump>">)
 
 # corodump_discover(<target> <label> <timeout in seconds> [property value]...)

@@ -32,7 +32,7 @@ bool refused(int error) noexcept {
 
 // The calling thread's id, not getpid(): once main has left by pthread_exit, the process id names a
 // zombie without memory and the kernel answers ESRCH. And not a cached one: after a fork a stale id
-// would silently read the parent. The call takes 5 % of what the copy takes.
+// would silently read the parent. The call takes a tenth of what the copy takes.
 long own_task() noexcept {
     return ::syscall(SYS_gettid);
 }

@@ -142,7 +142,8 @@ void show_tree::draw_frames(const format::task& t) {
     }
     for (const auto& [i, r] : rows) {
         put(r);
-        if (details_ && (r.how != paint::dim || !fold)) draw_locals(t, i, display_width(r.lead) + 2);
+        if (details_ && (r.how != paint::dim || !fold))
+            draw_locals(t, i, display_width(r.lead) + 2);
     }
 }
 

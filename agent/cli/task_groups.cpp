@@ -43,7 +43,8 @@ std::pair<double, double> stillness(const format::task& t) {
 }
 
 bool stiller(const format::task* a, const format::task* b) {
-    return stillness(*a) > stillness(*b);
+    if (stillness(*a) != stillness(*b)) return stillness(*a) > stillness(*b);
+    return a->id < b->id;
 }
 
 void mark_verdicts(const format::dump& all, std::vector<task_group>& groups) {
@@ -75,13 +76,13 @@ std::vector<task_group> fold(const format::dump& all, task_filter& filter) {
         groups[at->second].tasks.push_back(&t);
     }
     for (task_group& group : groups) {
-        std::stable_sort(group.tasks.begin(), group.tasks.end(), stiller);
+        std::sort(group.tasks.begin(), group.tasks.end(), stiller);
     }
     mark_verdicts(all, groups);
     const auto rank = [](const task_group& g) {
         return g.verdict == 0 ? std::numeric_limits<std::size_t>::max() : g.verdict;
     };
-    std::stable_sort(groups.begin(), groups.end(), [&](const task_group& a, const task_group& b) {
+    std::sort(groups.begin(), groups.end(), [&](const task_group& a, const task_group& b) {
         if (rank(a) != rank(b)) return rank(a) < rank(b);
         return stiller(&a.oldest(), &b.oldest());
     });
@@ -100,9 +101,10 @@ std::vector<waited_object> objects_of(const task_group& group) {
         if (fresh) objects.push_back({t, 0});
         ++objects[at->second].count;
     }
-    std::stable_sort(
-        objects.begin(), objects.end(),
-        [](const waited_object& a, const waited_object& b) { return a.count > b.count; });
+    std::sort(objects.begin(), objects.end(), [](const waited_object& a, const waited_object& b) {
+        if (a.count != b.count) return a.count > b.count;
+        return stiller(a.example, b.example);
+    });
     return objects;
 }
 

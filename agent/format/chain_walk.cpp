@@ -1,5 +1,10 @@
 #include "agent/format/chain_walk.hpp"
 
+#include <cstdint>
+#include <span>
+
+#include "agent/model/snapshot.hpp"
+
 namespace corodump::format {
 
 void chain_walk::count_cut(const model::frame* at) noexcept {

@@ -9,6 +9,7 @@
 #pragma once
 
 #include <array>
+#include <cstddef>
 #include <cstdint>
 #include <span>
 
@@ -66,7 +67,8 @@ public:
 
 private:
     void count_cut(const model::frame* at) noexcept;
-    [[gnu::always_inline]] void prefetch_descendant(std::size_t position, unsigned generations) const noexcept {
+    [[gnu::always_inline]] void prefetch_descendant(std::size_t position,
+                                                    unsigned generations) const noexcept {
         if (position >= all_.roots.size()) return;
         std::uint32_t index = all_.roots[position];
         for (; generations > 0 && index < all_.frames.size(); --generations)

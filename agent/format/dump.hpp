@@ -239,7 +239,8 @@ struct dump {
     std::unique_ptr<shape_pool> pool = std::make_unique<shape_pool>();
 };
 
-/// Finds a task by id. Built once per dump, since a million tasks have a million ids.
+/// Finds a task by id; of several with one id, the first. The dump must outlive it, and stay as it
+/// is.
 class task_index {
 public:
     explicit task_index(const dump& all);
@@ -248,7 +249,10 @@ public:
     [[nodiscard]] const task* find(std::string_view typed) const;
 
 private:
-    std::vector<const task*> by_id_;
+    [[nodiscard]] std::vector<std::uint32_t>::const_iterator at_or_behind(const task_id& id) const;
+
+    const dump* all_;
+    std::vector<std::uint32_t> by_id_;  ///< positions in dump::tasks
 };
 
 }  // namespace corodump::format

@@ -1,8 +1,18 @@
 #include "agent/format/dump_writer.hpp"
 
 #include <algorithm>
+#include <cstddef>
+#include <cstdint>
+#include <span>
+#include <string_view>
 
+#include "agent/format/chain_walk.hpp"
+#include "agent/format/fragment_cache.hpp"
+#include "agent/format/json_text.hpp"
+#include "agent/format/json_writer.hpp"
+#include "agent/format/place_writer.hpp"
 #include "agent/format/task_writer.hpp"
+#include "agent/model/snapshot.hpp"
 
 namespace corodump::format {
 namespace {
@@ -297,8 +307,7 @@ void sections::write_group_chain(chain_walk::frames chain) noexcept {
     }
     out_.end_array();
     out_.member("awaitable");
-    const bool suspended =
-        !chain.empty() && chain.back()->activity == model::activity::suspended;
+    const bool suspended = !chain.empty() && chain.back()->activity == model::activity::suspended;
     suspended ? out_.text_or_null(details_.awaited(*chain.back()).awaitable) : out_.null();
 }
 
@@ -373,7 +382,7 @@ bool sections::place(std::uint64_t site, std::uint64_t definition) noexcept {
 
 written dump_writer::write(const model::snapshot& all) noexcept {
     if (workspace_.size() < min_workspace_bytes) return {};
-    constexpr std::size_t buffer_bytes = 64 * 1024;
+    constexpr std::size_t buffer_bytes = std::size_t{64} * 1024;
     static_assert(buffer_bytes >= json_writer::min_buffer_bytes);
     const std::span<std::byte> buffer = workspace_.first(buffer_bytes);
     json_writer out(sink_, {reinterpret_cast<char*>(buffer.data()), buffer.size()});

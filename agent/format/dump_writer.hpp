@@ -16,6 +16,7 @@
 #pragma once
 
 #include <cstddef>
+#include <cstdint>
 #include <span>
 
 #include "agent/format/json_writer.hpp"
@@ -35,9 +36,9 @@ struct written {
 
 class dump_writer {
 public:
-    static constexpr std::size_t min_workspace_bytes = 96 * 1024;
+    static constexpr std::size_t min_workspace_bytes = std::size_t{96} * 1024;
     /// Enough for the places of a large service; more makes nothing faster.
-    static constexpr std::size_t good_workspace_bytes = 1024 * 1024;
+    static constexpr std::size_t good_workspace_bytes = std::size_t{1024} * 1024;
     static constexpr std::size_t max_groups = 1024;
     static constexpr std::size_t max_entries = 64;  ///< of each small array
 

@@ -1,7 +1,12 @@
 #include "agent/format/fragment_cache.hpp"
 
 #include <bit>
+#include <cstddef>
+#include <cstdint>
+#include <cstring>
 #include <memory>
+#include <span>
+#include <string_view>
 
 namespace corodump::format {
 namespace {

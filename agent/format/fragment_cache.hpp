@@ -12,6 +12,7 @@
 // Bounds:  the memory; `max_probes` slots per look-up; `max_fragment_bytes` per text.
 #pragma once
 
+#include <cstddef>
 #include <cstdint>
 #include <span>
 #include <string_view>

@@ -1,15 +1,18 @@
 #include "agent/format/json_text.hpp"
 
-#if defined(__SSE2__)
-#include <emmintrin.h>
-#endif
+#include <array>
+#include <bit>
+#include <cstddef>
+#include <cstdint>
+#include <cstring>
+#include <string_view>
 
 namespace corodump::format {
 namespace {
 
 constexpr std::array<char, 200> make_digit_pairs() noexcept {
     std::array<char, 200> pairs{};
-    for (unsigned pair = 0; pair < 100; ++pair) {
+    for (std::size_t pair = 0; pair < 100; ++pair) {
         pairs[2 * pair] = static_cast<char>('0' + pair / 10);
         pairs[2 * pair + 1] = static_cast<char>('0' + pair % 10);
     }
@@ -44,12 +47,16 @@ constexpr std::uint64_t special_bytes(std::uint64_t word) noexcept {
            (ones * 0x80);
 }
 
+constexpr std::size_t first_special(std::uint64_t word) noexcept {
+    return static_cast<std::size_t>(std::countr_zero(special_bytes(word))) / 8;
+}
+
 /// Copies one word; returns how many of its bytes are plain before the first that is not.
 std::size_t copy_word(char* to, const char* from) noexcept {
     std::uint64_t word = 0;
     std::memcpy(&word, from, sizeof word);
     std::memcpy(to, &word, sizeof word);
-    return static_cast<std::size_t>(std::countr_zero(special_bytes(word))) / 8;
+    return first_special(word);
 }
 
 #if defined(__SSE2__)
@@ -67,26 +74,48 @@ std::size_t copy_block(char* to, const char* from) noexcept {
 }
 #else
 constexpr std::size_t block_bytes = 8;
-std::size_t copy_block(char* to, const char* from) noexcept { return copy_word(to, from); }
+std::size_t copy_block(char* to, const char* from) noexcept {
+    return copy_word(to, from);
+}
 #endif
 
-/// Copies the plain bytes at the front of `text`, and returns how many they are.
+/// As copy_plain, for 4 to 7 bytes: two halves that overlap make one word.
+std::size_t copy_plain_half(char* to, std::string_view text) noexcept {
+    const std::size_t second = text.size() - 4;
+    std::uint32_t halves[2];
+    std::memcpy(&halves[0], text.data(), 4);
+    std::memcpy(&halves[1], text.data() + second, 4);
+    std::memcpy(to, &halves[0], 4);
+    std::memcpy(to + second, &halves[1], 4);
+    const std::size_t plain = first_special(halves[0] | (std::uint64_t{halves[1]} << 32));
+    return plain < 4 ? plain : second + (plain - 4);
+}
+
+std::size_t copy_plain_bytes(char* to, std::string_view text) noexcept {
+    std::size_t done = 0;
+    for (; done < text.size() && is_plain(static_cast<unsigned char>(text[done])); ++done)
+        to[done] = text[done];
+    return done;
+}
+
+/// Copies the plain bytes at the front of `text`, and returns how many they are. The last block is
+/// laid over the one before, whose bytes are known to be plain: no rest goes byte by byte.
 std::size_t copy_plain(char* to, std::string_view text) noexcept {
     const char* const from = text.data();
-    std::size_t done = 0;
-    while (text.size() - done >= block_bytes) {
-        const std::size_t plain = copy_block(to + done, from + done);
-        done += plain;
-        if (plain < block_bytes) return done;
+    const std::size_t size = text.size();
+    std::size_t at = 0;
+    if (size >= block_bytes) {
+        for (const std::size_t last = size - block_bytes;; at = at < last ? at : last) {
+            const std::size_t plain = copy_block(to + at, from + at);
+            at += plain;
+            if (plain < block_bytes || at == size) return at;
+        }
     }
-    while (text.size() - done >= 8) {
-        const std::size_t plain = copy_word(to + done, from + done);
-        done += plain;
-        if (plain < 8) return done;
+    if (size >= 8) {
+        at = copy_word(to, from);
+        return at < 8 ? at : size - 8 + copy_word(to + size - 8, from + size - 8);
     }
-    for (; done < text.size() && is_plain(static_cast<unsigned char>(from[done])); ++done)
-        to[done] = from[done];
-    return done;
+    return size >= 4 ? copy_plain_half(to, text) : copy_plain_bytes(to, text);
 }
 
 /// The allowed range of the second byte, and the length, by the first (Unicode, table 3-7).
@@ -178,8 +207,7 @@ constexpr civil_date date_of(std::int64_t unix_day) noexcept {
     const std::int64_t day = unix_day + 719'468;
     const std::int64_t era = (day >= 0 ? day : day - 146'096) / 146'097;
     const std::int64_t in_era = day - era * 146'097;
-    const std::int64_t year =
-        (in_era - in_era / 1460 + in_era / 36'524 - in_era / 146'096) / 365;
+    const std::int64_t year = (in_era - in_era / 1460 + in_era / 36'524 - in_era / 146'096) / 365;
     const std::int64_t in_year = in_era - (365 * year + year / 4 - year / 100);
     const std::int64_t month = (5 * in_year + 2) / 153;
     return {.year = era * 400 + year + (month >= 10 ? 1 : 0),

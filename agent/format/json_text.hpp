@@ -16,6 +16,10 @@
 #include <cstring>
 #include <string_view>
 
+#if defined(__SSE2__)
+#include <emmintrin.h>
+#endif
+
 namespace corodump::format {
 
 static_assert(std::endian::native == std::endian::little, "digits are laid out as words");
@@ -78,11 +82,14 @@ template <std::size_t Size>
 
 /// Seconds with three decimals, from milliseconds: 12345 becomes `12.345`.
 [[nodiscard]] inline char* put_seconds(char* to, std::uint64_t milliseconds) noexcept {
+    const auto decimals = static_cast<std::uint32_t>(milliseconds % 1000);
+    const std::uint32_t tenths = (decimals * 41) >> 12;  // decimals / 100, exact below 1000
+    const std::uint32_t rest = decimals - tenths * 100;
+    const std::uint32_t hundredths = (rest * 103) >> 10;
+    const std::uint32_t digits = tenths << 8 | hundredths << 16 | (rest - hundredths * 10) << 24;
+    const std::uint32_t text = digits + 0x3030302eU;  // the lowest byte is the point
     to = put_decimal(to, milliseconds / 1000);
-    const std::uint64_t digits = eight_digits(static_cast<std::uint32_t>(milliseconds % 1000));
-    const auto text = static_cast<std::uint32_t>((digits | 0x3030303030303030U) >> 32);
-    std::memcpy(to, &text, sizeof text);  // `0ddd`, and the 0 becomes the point
-    *to = '.';
+    std::memcpy(to, &text, sizeof text);
     return to + 4;
 }
 
@@ -92,12 +99,17 @@ template <std::size_t Size>
     return seconds > -1e12 && seconds < 1e12;
 }
 
-/// Seconds with three decimals, rounded.
+/// To the nearest whole number; half goes up. Not `llround`, which is a call into libm.
+[[nodiscard]] constexpr std::uint64_t rounded(double positive) noexcept {
+    const auto whole = static_cast<std::uint64_t>(positive);
+    return positive - static_cast<double>(whole) < 0.5 ? whole : whole + 1;
+}
+
+/// Seconds with three decimals, rounded; `is_duration` holds.
 [[nodiscard]] inline char* put_duration(char* to, double seconds) noexcept {
     *to = '-';
     const double magnitude = seconds < 0 ? -seconds : seconds;
-    return put_seconds(to + (seconds < 0 ? 1 : 0),
-                       static_cast<std::uint64_t>(magnitude * 1000 + 0.5));
+    return put_seconds(to + (seconds < 0 ? 1 : 0), rounded(magnitude * 1000));
 }
 
 /// The eight nibbles of `value` as lower-case ASCII, highest first in memory.
@@ -109,13 +121,28 @@ template <std::size_t Size>
     return word + 0x3030303030303030U + letters * ('a' - '0' - 10);
 }
 
+/// The sixteen nibbles of `value` as text.
+inline void put_nibbles(char* to, std::uint64_t value) noexcept {
+#if defined(__SSE2__)
+    const __m128i bytes = _mm_cvtsi64_si128(static_cast<long long>(__builtin_bswap64(value)));
+    const __m128i nibbles =
+        _mm_and_si128(_mm_unpacklo_epi8(_mm_srli_epi64(bytes, 4), bytes), _mm_set1_epi8(0x0f));
+    const __m128i letters = _mm_cmpgt_epi8(nibbles, _mm_set1_epi8(9));
+    const __m128i text = _mm_add_epi8(_mm_add_epi8(nibbles, _mm_set1_epi8('0')),
+                                      _mm_and_si128(letters, _mm_set1_epi8('a' - '0' - 10)));
+    _mm_storeu_si128(reinterpret_cast<__m128i*>(to), text);
+#else
+    const std::uint64_t high = eight_nibbles(static_cast<std::uint32_t>(value >> 32));
+    const std::uint64_t low = eight_nibbles(static_cast<std::uint32_t>(value));
+    std::memcpy(to, &high, sizeof high);
+    std::memcpy(to + sizeof high, &low, sizeof low);
+#endif
+}
+
 /// Lower-case hexadecimal without prefix or leading zeros.
 [[nodiscard]] inline char* put_hex(char* to, std::uint64_t value) noexcept {
     const int digits = (67 - std::countl_zero(value | 1)) / 4;
-    value <<= 4 * (16 - digits);
-    const std::array<std::uint64_t, 2> text = {eight_nibbles(static_cast<std::uint32_t>(value >> 32)),
-                                               eight_nibbles(static_cast<std::uint32_t>(value))};
-    std::memcpy(to, text.data(), sizeof text);
+    put_nibbles(to, value << (4 * (16 - digits)));
     return to + digits;
 }
 

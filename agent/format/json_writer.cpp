@@ -1,5 +1,13 @@
 #include "agent/format/json_writer.hpp"
 
+#include <cstddef>
+#include <cstdint>
+#include <cstring>
+#include <span>
+#include <string_view>
+
+#include "agent/format/json_text.hpp"
+
 namespace corodump::format {
 
 json_writer::json_writer(byte_sink& sink, std::span<char> buffer) noexcept

@@ -17,7 +17,10 @@
 // Bounds:  the buffer; no memory of its own.
 #pragma once
 
+#include <cstddef>
+#include <cstdint>
 #include <span>
+#include <string_view>
 
 #include "agent/format/json_text.hpp"
 

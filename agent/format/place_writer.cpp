@@ -1,5 +1,12 @@
 #include "agent/format/place_writer.hpp"
 
+#include <string_view>
+
+#include "agent/format/fragment_cache.hpp"
+#include "agent/format/json_text.hpp"
+#include "agent/format/json_writer.hpp"
+#include "agent/model/snapshot.hpp"
+
 namespace corodump::format {
 namespace {
 

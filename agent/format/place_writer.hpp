@@ -8,7 +8,11 @@
 // Bounds:  a text as put_escaped cuts it.
 #pragma once
 
+#include <cstddef>
+#include <cstdint>
+
 #include "agent/format/fragment_cache.hpp"
+#include "agent/format/json_text.hpp"
 #include "agent/format/json_writer.hpp"
 #include "agent/model/snapshot.hpp"
 
@@ -24,7 +28,8 @@ public:
         : out_(out), cache_(cache), details_(details) {}
 
     /// The place of `key.site`, or of the definition where there is no site. The function's name
-    /// comes from the definition where the site does not tell it. Returns whether it is a library's.
+    /// comes from the definition where the site does not tell it. Returns whether it is a
+    /// library's.
     bool write(const place_key& key) noexcept {
         const fragment known = cache_.find(key);
         if (known.text == nullptr) [[unlikely]]

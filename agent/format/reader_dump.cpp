@@ -4,6 +4,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <functional>
+#include <numeric>
 #include <optional>
 #include <string>
 #include <string_view>
@@ -81,31 +82,36 @@ const chain_shape* shape_pool::intern(const std::vector<const frame_shape*>& fra
     return &*found;
 }
 
-task_index::task_index(const dump& all) {
-    by_id_.reserve(all.tasks.size());
-    for (const task& t : all.tasks) by_id_.push_back(&t);
-    std::stable_sort(by_id_.begin(), by_id_.end(),
-                     [](const task* a, const task* b) { return a->id < b->id; });
+task_index::task_index(const dump& all) : all_(&all), by_id_(all.tasks.size()) {
+    std::iota(by_id_.begin(), by_id_.end(), 0U);
+    std::sort(by_id_.begin(), by_id_.end(), [&](std::uint32_t a, std::uint32_t b) {
+        const task_id& first = all.tasks[a].id;
+        const task_id& second = all.tasks[b].id;
+        return first != second ? first < second : a < b;
+    });
+}
+
+std::vector<std::uint32_t>::const_iterator task_index::at_or_behind(const task_id& id) const {
+    return std::lower_bound(by_id_.begin(), by_id_.end(), id,
+                            [this](std::uint32_t position, const task_id& wanted) {
+                                return all_->tasks[position].id < wanted;
+                            });
 }
 
 const task* task_index::find(const task_id& id) const {
-    const auto at =
-        std::lower_bound(by_id_.begin(), by_id_.end(), id,
-                         [](const task* t, const task_id& wanted) { return t->id < wanted; });
-    return at != by_id_.end() && (*at)->id == id ? *at : nullptr;
+    const auto at = at_or_behind(id);
+    return at != by_id_.end() && all_->tasks[*at].id == id ? &all_->tasks[*at] : nullptr;
 }
 
 const task* task_index::find(std::string_view typed) const {
     if (const auto id = parse_task_id(typed)) return find(*id);
     const auto address = parse_address(typed);
     if (!address) return nullptr;
-    const auto at =
-        std::lower_bound(by_id_.begin(), by_id_.end(), task_id{*address, 0},
-                         [](const task* t, const task_id& wanted) { return t->id < wanted; });
-    if (at == by_id_.end() || (*at)->id.address != *address) return nullptr;
-    const auto next = at + 1;
-    const bool alone = next == by_id_.end() || (*next)->id.address != *address;
-    return alone ? *at : nullptr;
+    const auto at = at_or_behind(task_id{*address, 0});
+    const auto has_address = [&](auto position) {
+        return position != by_id_.end() && all_->tasks[*position].id.address == *address;
+    };
+    return has_address(at) && !has_address(at + 1) ? &all_->tasks[*at] : nullptr;
 }
 
 }  // namespace corodump::format

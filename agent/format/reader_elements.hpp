@@ -9,7 +9,9 @@
 #include <array>
 #include <cstddef>
 #include <cstdint>
+#include <optional>
 #include <string_view>
+#include <utility>
 #include <vector>
 
 #include "agent/format/dump.hpp"
@@ -17,6 +19,13 @@
 #include "agent/format/reader_tree.hpp"
 
 namespace corodump::format {
+
+// Closed lists and bounds of format 1.
+inline constexpr std::array<std::string_view, 4> states = {"pending", "done", "failed",
+                                                           "cancelled"};
+inline constexpr std::array<std::string_view, 4> activities = {"not_started", "suspended",
+                                                               "running", "unknown"};
+inline constexpr std::size_t max_listed = 64;  ///< ids, evidence and summary rows, by the format
 
 class dump_builder final : public element_consumer {
 public:
@@ -67,7 +76,7 @@ private:
     void read_leaf(const tree& json, std::uint32_t at, const path& where, task& out);
     void read_module(const tree& json, const path& where);
     void read_place(object_fields& in, frame_shape& out);
-    void read_library(object_fields& in, frame_shape& out);
+    void read_library(object_fields& in, bool only_true, frame_shape& out);
 
     problem_log& log_;
     dump& dump_;
@@ -75,5 +84,13 @@ private:
     std::size_t last_seen_ = 0;
     std::vector<const frame_shape*> shapes_;  ///< of the chain being read
 };
+
+template <class Each>
+void dump_builder::each_object(const tree& json, std::optional<std::uint32_t> array,
+                               const path& where, const Each& each) {
+    if (!array) return;
+    object_fields::for_each(
+        json, *array, [&](std::uint32_t at, std::uint64_t index) { each(at, where.at(index)); });
+}
 
 }  // namespace corodump::format

@@ -1,6 +1,12 @@
 #include "agent/format/task_given.hpp"
 
 #include <algorithm>
+#include <cstddef>
+#include <cstdint>
+#include <string_view>
+
+#include "agent/format/chain_walk.hpp"
+#include "agent/model/snapshot.hpp"
 
 namespace corodump::format {
 namespace {

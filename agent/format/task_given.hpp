@@ -1,10 +1,10 @@
 // What a task was given by hand, through any frame of its chain: its name, labels, cancellation.
 //
-// People name a task from inside it, often below some library's frames, so the whole chain is asked:
-// the outermost name is the task's; of labels with one name the innermost is the latest word. The
-// model's answer for a frame ends with the answer for the next, so labels are remembered by a hash
-// of their name and asked for again when they are written. The usual task has one frame that knows
-// anything, and that is asked once.
+// People name a task from inside it, often below some library's frames, so the whole chain is
+// asked: the outermost name is the task's; of labels with one name the innermost is the latest
+// word. The model's answer for a frame ends with the answer for the next, so labels are remembered
+// by a hash of their name and asked for again when they are written. The usual task has one frame
+// that knows anything, and that is asked once.
 //
 // Threads: one owner. Signals: unsafe. Blocks: as long as `details` does.
 // Errors:  a record that changes between two answers yields labels twice or not at all.

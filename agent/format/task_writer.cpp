@@ -1,6 +1,17 @@
 #include "agent/format/task_writer.hpp"
 
 #include <algorithm>
+#include <array>
+#include <cstddef>
+#include <cstdint>
+#include <span>
+#include <string_view>
+
+#include "agent/format/chain_walk.hpp"
+#include "agent/format/json_text.hpp"
+#include "agent/format/json_writer.hpp"
+#include "agent/format/place_writer.hpp"
+#include "agent/model/snapshot.hpp"
 
 namespace corodump::format {
 namespace {
@@ -64,7 +75,7 @@ task_writer::task_writer(json_writer& out, place_writer& places, chain_walk& wal
     : out_(out), places_(places), walk_(walk), all_(all), details_(details), given_(details) {
     constexpr double longest = 1e3;  // seconds per tick; NaN compares false, too
     if (all.seconds_per_tick > 0 && all.seconds_per_tick < longest)
-        microseconds_per_tick_ = static_cast<std::uint64_t>(all.seconds_per_tick * 1e6 + 0.5);
+        microseconds_per_tick_ = rounded(all.seconds_per_tick * 1e6);
 }
 
 char* task_writer::put_age(char* to, std::uint32_t since_tick) const noexcept {
@@ -177,9 +188,9 @@ void task_writer::write_locals(std::span<const model::local> locals) noexcept {
 void task_writer::write_local(std::span<const model::local> locals, std::size_t index) noexcept {
     const model::local& local = locals[index];
     // A variable of an inner scope may hide another of its name; a JSON object has room for one.
-    const auto namesakes = std::count_if(
-        locals.begin(), locals.begin() + static_cast<std::ptrdiff_t>(index),
-        [&](const model::local& earlier) { return earlier.name == local.name; });
+    const auto namesakes =
+        std::count_if(locals.begin(), locals.begin() + static_cast<std::ptrdiff_t>(index),
+                      [&](const model::local& earlier) { return earlier.name == local.name; });
     char* to = out_.reserve(escaped_room(local.name.size()) + escaped_room(local.type.size()) + 64);
     to = put_escaped(put(put_comma(to, index == 0), "\""), local.name);
     if (namesakes > 0) to = put_decimal(put(to, "#"), static_cast<std::uint64_t>(namesakes) + 1);

@@ -12,9 +12,17 @@
 // Bounds:  `max_*` below; what goes beyond is counted in `omitted()`.
 #pragma once
 
+#include <cstddef>
+#include <cstdint>
+#include <span>
+#include <string_view>
+
 #include "agent/format/chain_walk.hpp"
+#include "agent/format/json_text.hpp"
+#include "agent/format/json_writer.hpp"
 #include "agent/format/place_writer.hpp"
 #include "agent/format/task_given.hpp"
+#include "agent/model/snapshot.hpp"
 
 namespace corodump::format {
 

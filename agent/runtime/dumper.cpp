@@ -134,9 +134,17 @@ base::file_result dumper::write(const model::snapshot& from,
     if (!sink.result().ok()) return sink.result();
     if (!written.whole) return {EIO, "the writer stopped"};
     result = file.publish();
+    std::string_view published = name;
+    char other_buffer[base::max_file_name_bytes + 1];
+    // Somebody planted a file of this name: it is left alone, the sequence goes on.
+    for (unsigned tries = 0; result.error == EEXIST && tries < 16; ++tries) {
+        published = base::final_name(other_buffer,
+                                     {facts_.comm.view(), facts_.pid, seconds, ++sequence_});
+        result = file.publish_as(published);
+    }
     if (!result.ok()) return result;
     base::text path(outcome.path);
-    path.append(config_->directory).append('/').append(name);
+    path.append(config_->directory).append('/').append(published);
     outcome.path[std::min(path.size(), sizeof outcome.path - 1)] = '\0';
     return result;
 }

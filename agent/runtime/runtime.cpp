@@ -120,6 +120,9 @@ int start_threads() noexcept {
     options.tick_interval = std::chrono::nanoseconds(tick_ns);
     const int watchdog_error = watch.start(options);
     if (watchdog_error != 0) log_problem("no thread could be made: SIGUSR1 will not dump");
+    if (!parts().hooked &&
+        triggers::install_process_hooks({&watch, nullptr, after_fork_in_child}) == 0)
+        parts().hooked = true;
     triggers::signal_options signal;
     signal.signal = parts().config.signal;
     if (parts().beacon.page() != nullptr)
@@ -159,9 +162,6 @@ int install_parts(const corodump_options_v1& options) {
         log_problem("no beacon page could be mapped: corodump trigger will not find this agent");
     advance_tick(nullptr);
     const int error = start_threads();
-    if (!parts().hooked &&
-        triggers::install_process_hooks({&watch, nullptr, after_fork_in_child}) == 0)
-        parts().hooked = true;
     sources::set_slow_path_hook(revive);
     return error;
 }

@@ -29,8 +29,9 @@ enum mark : std::uint8_t {
 constexpr unsigned detail_tag_slot = 1;
 constexpr std::size_t max_head_words = 64;
 constexpr std::size_t argument_words = 8;
-constexpr std::size_t max_entry_words = 128;
+constexpr std::size_t max_handler_words = 64;
 constexpr std::size_t max_state_words = 24;
+constexpr std::uint32_t max_looks = 16384;
 
 void set(model::frame& f, std::uint8_t bits) noexcept {
     f.marks = static_cast<std::uint8_t>((f.marks | bits) & 63U);
@@ -56,6 +57,7 @@ model::activity activity_of(const model::frame& f, const sources::promise_facts&
 
 chain_counts chain_builder::build() noexcept {
     for (std::uint32_t i = 0; i < frames_.size(); ++i) read(i);
+    for (std::uint32_t i = 0; i < frames_.size(); ++i) check_down(i);
     for (std::uint32_t i = 0; i < frames_.size(); ++i) decide(i);
     cut_cycles();
     link();
@@ -122,7 +124,9 @@ void chain_builder::settle(model::frame& f, std::uint64_t tag_word) noexcept {
 std::span<const std::uint64_t> chain_builder::awaiter_words(const model::frame& f,
                                                             std::uint64_t& begin) noexcept {
     const sources::awaitable_facts& what = types_.awaitable(f.awaitable);
-    if (!what.known || what.kind != detail::awaits_something) return {};
+    if (!what.known ||
+        (what.kind != detail::awaits_something && what.kind != detail::awaits_yield))
+        return {};
     begin = what.is_reference ? sources::read_word(f.awaiter) : f.awaiter;
     const std::size_t words = std::min(std::size_t{what.size_bytes} / 8, std::size(awaiter_buffer_));
     if (begin == 0 || words == 0) return {};
@@ -168,17 +172,112 @@ void chain_builder::note_callers(std::uint32_t child, const sources::promise_fac
 /// A word that points into another frame, at its awaiter or at what its awaiter points at there.
 std::uint32_t chain_builder::joined_by(std::uint32_t child,
                                        std::span<const std::uint64_t> head) noexcept {
+    const sources::promise_facts& facts = types_.promise(frames_[child].promise);
+    const std::size_t promise_end = (facts.promise_offset + facts.promise_bytes) / 8U;
     for (std::size_t i = 2; i < head.size(); ++i) {
         const std::uint64_t word = head[i];
         if ((word & 7U) != 0 || word < 4096) continue;
         const std::uint32_t candidate = index_.containing(word);
+        if (candidate == no_index && i < promise_end && !awaits_word(child, word)) {
+            const std::uint32_t found = behind_heap(word, child);
+            if (found != no_index) return found;
+        }
         if (candidate == no_index || candidate == child || !waits(frames_[candidate])) continue;
         std::uint64_t begin = 0;
         const auto words = awaiter_words(frames_[candidate], begin);
         const bool inside = word - begin < words.size() * 8U;
-        if (inside || std::ranges::find(words, word) != words.end()) return candidate;
+        const bool shared = std::ranges::find(words, word) != words.end();
+        // Who waits for the same thing is a neighbour.
+        if (inside || (shared && !awaits_word(child, word))) return candidate;
     }
     return no_index;
+}
+
+/// A frame that waits for what `word` points at, and whose address is kept there.
+std::uint32_t chain_builder::behind_heap(std::uint64_t word, std::uint32_t child) noexcept {
+    if (looks_ == max_looks) return no_index;
+    ++looks_;
+    std::uint64_t state[max_state_words];
+    const std::size_t count = base::safe_copy(state, word, sizeof state) / 8U;
+    for (std::size_t i = 0; i < count; ++i) {
+        const std::uint32_t found = index_.named(state[i]);
+        if (found != no_index && found != child && awaits_word(found, word)) return found;
+    }
+    return no_index;
+}
+
+std::uint32_t chain_builder::kind_of(const model::frame& f) noexcept {
+    const sources::awaitable_facts& what = types_.awaitable(f.awaitable);
+    return what.known ? what.kind : std::uint32_t{detail::awaits_something};
+}
+
+bool chain_builder::awaits_word(std::uint32_t frame, std::uint64_t word) noexcept {
+    std::uint64_t begin = 0;
+    if (!waits(frames_[frame])) return false;
+    const auto words = awaiter_words(frames_[frame], begin);
+    return begin == word || std::ranges::find(words, word) != words.end();
+}
+
+/// The parent's awaiter names the child.
+bool chain_builder::holds(std::uint32_t parent, std::uint32_t child) noexcept {
+    std::uint64_t begin = 0;
+    if (!waits(frames_[parent])) return false;
+    return std::ranges::any_of(awaiter_words(frames_[parent], begin), [&](std::uint64_t word) {
+        return index_.named(word) == child;
+    });
+}
+
+/// As holds, or through an object that the awaiter refers to: a task, by reference.
+bool chain_builder::refers_to(std::uint32_t parent, std::uint32_t child) noexcept {
+    if (holds(parent, child)) return true;
+    std::uint64_t begin = 0;
+    for (const std::uint64_t word : awaiter_words(frames_[parent], begin)) {
+        if ((word & 7U) != 0 || word < 4096) continue;
+        std::uint64_t object[2] = {};
+        const std::size_t count = sources::read_words(word, object);
+        for (std::size_t i = 0; i < count; ++i)
+            if (index_.named(object[i]) == child) return true;
+    }
+    return false;
+}
+
+/// Both wait with one type of awaiter for one object: neighbours in its list of waiters.
+bool chain_builder::wait_alike(std::uint32_t a, std::uint32_t b) noexcept {
+    if (frames_[a].awaitable != frames_[b].awaitable || !waits(frames_[b])) return false;
+    std::uint64_t begin = 0;
+    std::uint64_t others[32];
+    static_assert(sizeof others == sizeof awaiter_buffer_);
+    const auto words = awaiter_words(frames_[a], begin);
+    const auto end = std::ranges::copy(words, others).out;
+    const auto of_b = awaiter_words(frames_[b], begin);
+    return std::any_of(others, end, [&](std::uint64_t word) {
+        return word >= 4096 && index_.named(word) == no_index &&
+               std::ranges::find(of_b, word) != of_b.end();
+    });
+}
+
+/// An awaiter may also name a neighbour in a list of waiters, whose caller is another.
+void chain_builder::check_down(std::uint32_t child) noexcept {
+    model::frame& f = frames_[child];
+    const std::uint32_t up = f.first_child;
+    if (!has(f, found_down) || has(f, certain | ambiguous) || up == f.parent) return;
+    if (up != no_index && holds(up, child))
+        f.parent = up;
+    else if (wait_alike(f.parent, child))
+        f.parent = no_index;
+}
+
+/// Whether the frame that a word of the child's promise names may be its caller.
+bool chain_builder::may_be_above(std::uint32_t parent, std::uint32_t child) noexcept {
+    const model::frame& p = frames_[parent];
+    const model::frame& c = frames_[child];
+    if (!waits(p) || p.state != model::task_state::pending || p.parent == child ||
+        has(p, has_child_in_awaiter))
+        return false;
+    const bool ended = c.activity == model::activity::suspended && c.state != model::task_state::pending;
+    const bool yields = waits(c) && kind_of(c) == detail::awaits_yield;
+    if (!ended && !yields) return true;
+    return (yields && kind_of(p) == detail::awaits_yield) || refers_to(parent, child);
 }
 
 /// Weighs the evidence for one frame's parent.
@@ -191,14 +290,13 @@ void chain_builder::decide(std::uint32_t child) noexcept {
     if (up != no_index && !has(f, ambiguous)) {
         // A handle in a promise may also name a child, a neighbour in a list, or one that has gone
         // on: it is the caller if it waits, is not itself below this frame, and waits for no other.
-        const model::frame& p = frames_[up];
-        if (waits(p) && p.state == model::task_state::pending && p.parent != child &&
-            !has(p, has_child_in_awaiter)) {
+        if (may_be_above(up, child)) {
             f.parent = up;
             return;
         }
     }
-    if (join != no_index && frames_[join].parent != child) {
+    if (join != no_index && frames_[join].parent != child &&
+        frames_[join].state == model::task_state::pending) {
         f.parent = join;
         set(f, joined);
         set(frames_[join], joins);
@@ -212,14 +310,20 @@ bool chain_builder::is_entry(std::uint32_t index) noexcept {
 /// A task that a library started for another: its completion handler leads to that task's entry,
 /// directly or through shared state on the heap.
 void chain_builder::follow_entry(std::uint32_t child) noexcept {
-    const std::uint16_t flags = types_.promise(frames_[child].promise).flags;
-    if ((flags & detail::promise_is_entry) == 0 || (flags & detail::promise_may_be_joined) == 0)
+    const sources::promise_facts facts = types_.promise(frames_[child].promise);
+    if ((facts.flags & detail::promise_may_be_joined) == 0) return;
+    std::uint32_t distance = 0;
+    const std::uint64_t frame = frames_[child].address;
+    if (!sources::read_bytes(frame + facts.handler_offset, &distance, sizeof distance) ||
+        distance == 0)
         return;
-    std::uint64_t words[max_entry_words];
-    const std::size_t count = sources::read_words(frames_[child].address, words);
+    std::uint64_t words[max_handler_words];
+    const std::size_t wanted = std::min(std::size_t{facts.handler_bytes} / 8, std::size(words));
+    const std::size_t count =
+        sources::read_words(frame + facts.promise_offset + distance, {words, wanted});
     std::uint32_t entry = no_index;
-    for (std::size_t i = 2; i < count && entry == no_index; ++i)
-        entry = entry_behind(words[i], child);
+    for (std::size_t i = 0; i < count && entry == no_index; ++i)
+        entry = entry_behind(words[i], child, (facts.flags & detail::promise_joins_by_state) != 0);
     if (entry == no_index) return;
     const std::uint32_t leaf = leaf_from(entry);
     if (leaf == child || !waits(frames_[leaf])) return;
@@ -228,11 +332,12 @@ void chain_builder::follow_entry(std::uint32_t child) noexcept {
     set(frames_[leaf], joins);
 }
 
-std::uint32_t chain_builder::entry_behind(std::uint64_t word, std::uint32_t child) noexcept {
+std::uint32_t chain_builder::entry_behind(std::uint64_t word, std::uint32_t child,
+                                          bool by_state) noexcept {
     if ((word & 7U) != 0 || word < 4096) return no_index;
     const std::uint32_t direct = index_.named(word);
     if (direct != no_index) return direct != child && is_entry(direct) ? direct : no_index;
-    if (index_.containing(word) != no_index) return no_index;
+    if (!by_state || index_.containing(word) != no_index) return no_index;
     std::uint64_t state[max_state_words];
     const std::size_t count = base::safe_copy(state, word, sizeof state) / 8U;
     for (std::size_t i = 0; i < count; ++i) {

@@ -2,17 +2,20 @@
 //
 // Evidence, strongest first, for "P awaits C":
 //   known   an adapter says where C's promise holds its caller's address
-//   down    P's awaiter holds C's address (most tasks: the awaiter is a coroutine_handle)
-//   up      a word of C's promise is P's address, P is suspended, and nothing speaks against it
+//   down    P's awaiter holds C's address (most tasks: the awaiter is a coroutine_handle); where C
+//           names another that holds it as well, that one
+//   up      a word of C's promise is P's address, P is suspended, and nothing speaks against it:
+//           a caller's handle stays in the promise after C has ended or yielded
 //   join    a word of C's promise or arguments points into P's awaiter, or at what P's awaiter
-//           points at inside P (a counter of a when_all, a scope)
+//           points at inside P (a counter of a when_all, a scope); or a word of C's promise points
+//           at what P's awaiter points at on the heap, and P's address is found there
 //   entry   C was started by a library with a completion handler that leads to P's task
 // A frame with several children joins them: each child then heads a task of its own.
 //
 // Only suspended frames are read, and each only believed if its record did not change meanwhile.
 //
 // Threads: watchdog only. Signals: unsafe. Blocks: never.
-// Bounds: 64 words of a promise, 32 of an awaiter, 128 of an entry's frame; cycles are cut, counted.
+// Bounds: 64 words of a promise, 32 of an awaiter, 64 of a handler, 24 of its state; cycles are cut, counted.
 #pragma once
 
 #include <cstdint>
@@ -46,11 +49,20 @@ private:
     void note_children(std::uint32_t parent) noexcept;
     void note_callers(std::uint32_t child, const sources::promise_facts& facts,
                       std::span<const std::uint64_t> head) noexcept;
+    void check_down(std::uint32_t child) noexcept;
     void decide(std::uint32_t child) noexcept;
+    [[nodiscard]] bool may_be_above(std::uint32_t parent, std::uint32_t child) noexcept;
+    [[nodiscard]] bool holds(std::uint32_t parent, std::uint32_t child) noexcept;
+    [[nodiscard]] bool refers_to(std::uint32_t parent, std::uint32_t child) noexcept;
+    [[nodiscard]] bool wait_alike(std::uint32_t a, std::uint32_t b) noexcept;
+    [[nodiscard]] bool awaits_word(std::uint32_t frame, std::uint64_t word) noexcept;
+    [[nodiscard]] std::uint32_t kind_of(const model::frame& f) noexcept;
+    [[nodiscard]] std::uint32_t behind_heap(std::uint64_t word, std::uint32_t child) noexcept;
     [[nodiscard]] std::uint32_t joined_by(std::uint32_t child,
                                           std::span<const std::uint64_t> head) noexcept;
     void follow_entry(std::uint32_t child) noexcept;
-    [[nodiscard]] std::uint32_t entry_behind(std::uint64_t word, std::uint32_t child) noexcept;
+    [[nodiscard]] std::uint32_t entry_behind(std::uint64_t word, std::uint32_t child,
+                                             bool by_state) noexcept;
     void cut_cycles() noexcept;
     void link() noexcept;
     void count() noexcept;
@@ -63,6 +75,7 @@ private:
     const sources::frame_index& index_;
     sources::type_facts& types_;
     chain_counts counts_;
+    std::uint32_t looks_ = 0;  ///< at the heap
     std::uint64_t awaiter_buffer_[32];
 };
 

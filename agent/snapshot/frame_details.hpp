@@ -55,6 +55,10 @@ public:
     [[nodiscard]] std::string_view awaitable_name(const model::frame& f) noexcept;
     /// The resource the chain that ends in `leaf` waits for; nullptr: none that describes itself.
     [[nodiscard]] const known_resource* resource_of(const model::frame& leaf) noexcept;
+    /// The object that the leaf's description names, 0: none.
+    [[nodiscard]] std::uint64_t described_object(const model::frame& leaf) noexcept {
+        return description_of(leaf).object;
+    }
     /// All resources met so far.
     [[nodiscard]] std::span<const known_resource> resources() const noexcept {
         return resources_.first(resources_used_);

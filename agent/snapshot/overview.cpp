@@ -1,6 +1,7 @@
 #include "agent/snapshot/overview.hpp"
 
 #include <algorithm>
+#include <functional>
 
 #include "agent/base/text.hpp"
 
@@ -40,6 +41,7 @@ overview::overview(base::arena& memory, model::snapshot& of, frame_details& deta
 
 void overview::make() noexcept {
     waits_ = memory_.allocate_uninitialized<wait>(snapshot_.roots.size());
+    awaited_ = memory_.allocate_uninitialized<awaited>(snapshot_.roots.size());
     for (const std::uint32_t root : snapshot_.roots) note(root);
     std::ranges::sort(waits_.first(waits_used_), {}, &wait::task);
     finish_summary();
@@ -77,7 +79,13 @@ void overview::note_site(std::uint32_t root, std::uint32_t leaf) noexcept {
 
 void overview::note_object(std::uint32_t root, const model::frame& leaf) noexcept {
     const known_resource* const resource = details_.resource_of(leaf);
-    if (resource == nullptr) return;
+    if (resource == nullptr) {
+        const std::uint64_t object = details_.described_object(leaf);
+        if (object != 0 && awaited_used_ < awaited_.size())
+            awaited_[awaited_used_++] = {
+                object, static_cast<std::uint32_t>(&leaf - snapshot_.frames.data())};
+        return;
+    }
     if (auto* const entry = objects_.add(resource->address)) entry->value = resource;
     if (waits_used_ < waits_.size())
         waits_[waits_used_++] = {
@@ -124,13 +132,33 @@ void overview::finish_summary() noexcept {
     to.by_await_site = by_site;
     to.other_await_sites = sites_.others();
     const auto objects = objects_.largest(max_listed);
-    const auto by_object = memory_.allocate_span<model::object_count>(objects.size());
-    for (std::size_t i = 0; i < by_object.size(); ++i) {
+    const auto by_object = memory_.allocate_span<model::object_count>(max_listed);
+    if (by_object.empty()) return;
+    for (std::size_t i = 0; i < objects.size(); ++i) {
         const known_resource& r = *objects[i].value;
         by_object[i] = {r.kind, r.name, r.address, objects[i].count, true, r.owners};
     }
-    to.by_object = by_object;
     to.other_objects = objects_.others();
+    add_shared_objects(by_object, objects.size());
+}
+
+/// Timers, sockets and the like that several tasks wait for: one each is nothing to tell.
+void overview::add_shared_objects(std::span<model::object_count> room, std::size_t used) noexcept {
+    const auto all = awaited_.first(awaited_used_);
+    std::ranges::sort(all, {}, &awaited::object);
+    for (std::size_t begin = 0, end = 0; begin < all.size(); begin = end) {
+        while (end < all.size() && all[end].object == all[begin].object) ++end;
+        if (end - begin < 2) continue;
+        if (used == room.size()) {
+            snapshot_.summary.other_objects += end - begin;
+            continue;
+        }
+        const model::leaf what = details_.awaited(snapshot_.frames[all[begin].leaf]);
+        room[used++] = {memory_.copy(what.kind), memory_.copy(what.name), what.object, end - begin,
+                        false,  {}};
+    }
+    std::ranges::sort(room.first(used), std::greater<>{}, &model::object_count::count);
+    snapshot_.summary.by_object = room.first(used);
 }
 
 void overview::finish_groups() noexcept {

@@ -35,6 +35,7 @@ private:
     void note_site(std::uint32_t root, std::uint32_t leaf) noexcept;
     void note_object(std::uint32_t root, const model::frame& leaf) noexcept;
     void note_group(std::uint32_t root, std::uint32_t leaf) noexcept;
+    void add_shared_objects(std::span<model::object_count> room, std::size_t used) noexcept;
     [[nodiscard]] std::uint64_t chain_hash(std::uint32_t root) const noexcept;
     [[nodiscard]] std::uint32_t innermost_own(std::uint32_t root, std::uint32_t leaf) noexcept;
     void finish_summary() noexcept;
@@ -53,6 +54,12 @@ private:
     analysis::count_table<std::uint32_t> sites_;
     analysis::count_table<const known_resource*> objects_;
     analysis::count_table<range> groups_;
+    struct awaited {
+        std::uint64_t object;
+        std::uint32_t leaf;
+    };
+    std::span<awaited> awaited_;  ///< described objects that are no resources
+    std::size_t awaited_used_ = 0;
     std::span<wait> waits_;  ///< tasks that wait for a described resource, by task
     std::size_t waits_used_ = 0;
 };

@@ -51,7 +51,7 @@ std::uint64_t read_word(std::uint64_t address) noexcept {
 bool unchanged(const model::frame& copy, std::uint64_t record_address) noexcept {
     const auto* const now = reinterpret_cast<const detail::record*>(record_address);
     return now->generation.load(std::memory_order_acquire) == copy.generation &&
-           now->sequence.load(std::memory_order_acquire) >> 1U == copy.resumes;
+           now->sequence.load(std::memory_order_acquire) == copy.resumes;
 }
 
 }  // namespace corodump::sources

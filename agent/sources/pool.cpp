@@ -24,18 +24,19 @@ using corodump::detail::thread_state;
 
 extern "C" {
 std::atomic<std::uint32_t> corodump_tick_v1{0};
-record corodump_sink_v1{};
+slot corodump_sink_v1{};
 const corodump::detail::site_data corodump_unnamed_v1{"", "", 0, 0};
 }
 
 namespace {
 // Shared by all threads without a state, and never written: its lists are empty and may hold
-// nothing, its stack is full.
-constinit thread_state empty_state{.depth = thread_state::max_depth,
+// nothing, and it seems to be inside of a coroutine, so that entering one takes the slow path.
+constinit thread_state empty_state{.running = &corodump_sink_v1.tracked,
+                                   .depth = 1,
                                    .tid = 0,
                                    .last_frame = nullptr,
                                    .last_frame_bytes = 0,
-                                   .running = {},
+                                   .outer = {},
                                    .lists = {}};
 }  // namespace
 
@@ -79,7 +80,7 @@ std::atomic<thread_node*> threads{nullptr};
 pthread_key_t thread_key;
 pthread_once_t once = PTHREAD_ONCE_INIT;
 std::atomic<void (*)() noexcept> slow_path_hook{nullptr};
-bool bypass = false;  ///< frames come from malloc: Valgrind must see each of them
+bool bypass = false;  ///< frames come from malloc: memcheck must see each of them
 
 std::size_t hash_of(std::uintptr_t chunk) noexcept {
     return (chunk / chunk_bytes * 0x9E3779B97F4A7C15ULL) >> 40U & (hash_places - 1);
@@ -257,6 +258,7 @@ void detach(void* held) noexcept {
     corodump_thread_v1 = &empty_state;
     const pool_lock lock;
     for (std::size_t i = 0; i < size_classes; ++i) flush(node->state, i, 0);
+    node->state.running.store(nullptr, std::memory_order_relaxed);
     node->state.depth.store(0, std::memory_order_relaxed);
     node->in_use = false;
 }
@@ -273,7 +275,7 @@ void prepare() noexcept {
     pthread_key_create(&thread_key, detach);
     pthread_atfork(lock_for_fork, unlock_after_fork, repair_child);
     const char* const preloaded = std::getenv("LD_PRELOAD");
-    bypass = preloaded != nullptr && std::strstr(preloaded, "vgpreload") != nullptr;
+    bypass = preloaded != nullptr && std::strstr(preloaded, "vgpreload_memcheck") != nullptr;
 }
 
 thread_node* free_node() noexcept {
@@ -442,21 +444,33 @@ bool corodump_pooled_v1(const void* frame) noexcept {
 void corodump_enter_v1(record* running) noexcept {
     thread_state* const thread = attach();
     if (thread == nullptr) return;
+    record* const before = thread->running.load(std::memory_order_relaxed);
     const std::uint32_t depth = thread->depth.load(std::memory_order_relaxed);
-    if (depth >= thread_state::max_depth) return;  // deeper nesting is not followed
-    thread->running[depth].store(running, std::memory_order_relaxed);
-    thread->depth.store(depth + 1, std::memory_order_release);
+    if (before != nullptr) {
+        if (depth >= thread_state::max_depth) return;  // deeper nesting is not followed
+        thread->outer[depth].store(before, std::memory_order_relaxed);
+        thread->depth.store(depth + 1, std::memory_order_release);
+    }
+    thread->running.store(running, std::memory_order_release);
 }
 
 void corodump_leave_v1(record* running) noexcept {
     thread_state* const thread = corodump_thread_v1;
     if (thread == &empty_state) return;
     const std::uint32_t depth = thread->depth.load(std::memory_order_relaxed);
+    if (thread->running.load(std::memory_order_relaxed) == running) {
+        record* const before =
+            depth == 0 ? nullptr : thread->outer[depth - 1].load(std::memory_order_relaxed);
+        thread->running.store(before, std::memory_order_relaxed);
+        if (depth != 0) thread->depth.store(depth - 1, std::memory_order_release);
+        return;
+    }
+    // Left out of order: fibers, or a frame destroyed while it counts as running.
     for (std::uint32_t i = depth; i > 0; --i) {
-        if (thread->running[i - 1].load(std::memory_order_relaxed) != running) continue;
+        if (thread->outer[i - 1].load(std::memory_order_relaxed) != running) continue;
         for (; i < depth; ++i)
-            thread->running[i - 1].store(thread->running[i].load(std::memory_order_relaxed),
-                                         std::memory_order_relaxed);
+            thread->outer[i - 1].store(thread->outer[i].load(std::memory_order_relaxed),
+                                       std::memory_order_relaxed);
         thread->depth.store(depth - 1, std::memory_order_release);
         return;
     }

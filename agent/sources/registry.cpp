@@ -36,7 +36,7 @@ record* record_at(slab_header* slab, std::uint32_t index) noexcept {
 }
 
 std::uint64_t full_awaiter(std::uint64_t frame, std::uint64_t suspended) noexcept {
-    const auto low = static_cast<std::uint32_t>(suspended);
+    const auto low = static_cast<std::uint32_t>(suspended & ~std::uint64_t{1});
     return low == 0 ? 0 : frame + static_cast<std::uint32_t>(low - static_cast<std::uint32_t>(frame));
 }
 
@@ -46,10 +46,10 @@ int take(const record& from, std::uint64_t frame, model::frame& to) noexcept {
     const std::uint32_t generation = from.generation.load(std::memory_order_acquire);
     if ((generation & 1U) == 0) return 0;
     const std::uint32_t sequence = from.sequence.load(std::memory_order_acquire);
-    const std::uint64_t suspended = from.suspended.load(relaxed);
+    const std::uint64_t suspended = from.suspended.load(std::memory_order_acquire);
     to.address = frame;
     to.generation = generation;
-    to.resumes = sequence >> 1U;
+    to.resumes = sequence;
     to.created_tick = from.created_tick.load(relaxed);
     to.thread = static_cast<std::int32_t>(from.thread.load(relaxed));
     to.side = model::no_index;
@@ -61,7 +61,7 @@ int take(const record& from, std::uint64_t frame, model::frame& to) noexcept {
     to.parent = to.first_child = to.next_sibling = model::no_index;
     to.state = model::task_state::pending;
     to.root = to.library = false;
-    if ((sequence & 1U) != 0) {
+    if (suspended != 0) {
         to.activity = model::activity::suspended;
         to.suspended_tick = static_cast<std::uint32_t>(suspended >> 32U);
         to.awaiter = full_awaiter(frame, suspended);
@@ -70,7 +70,8 @@ int take(const record& from, std::uint64_t frame, model::frame& to) noexcept {
         to.suspended_tick = 0;
         to.awaiter = 0;
     }
-    return from.sequence.load(relaxed) == sequence && from.generation.load(relaxed) == generation
+    return from.sequence.load(relaxed) == sequence && from.suspended.load(relaxed) == suspended &&
+                   from.generation.load(relaxed) == generation
                ? 1
                : -1;
 }

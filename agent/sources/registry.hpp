@@ -1,7 +1,7 @@
 // Copies the live records out of the pool, without a lock, while the host goes on.
 //
-// A record is taken when its generation is odd and neither generation nor sequence changed while it
-// was copied; one that keeps changing is counted as torn and left out.
+// A record is taken when its generation is odd and neither generation nor sequence nor suspension
+// changed while it was copied; one that keeps changing is counted as torn and left out.
 //
 // Threads: watchdog only. Signals: unsafe. Blocks: never.
 // Bounds: `room` frames; what does not fit is counted as dropped.
@@ -25,7 +25,7 @@ struct copied_frames {
 /// Frames of the pool in the order of their addresses within each slab, then those with slots.
 /// In each frame: `site`, `awaitable`, `promise` are the record's pointers; `awaiter` the tracked
 /// awaiter's full address (0 unless suspended); `definition` the record's address; activity is
-/// suspended or running as the sequence says.
+/// suspended or running as the record says.
 [[nodiscard]] copied_frames copy_records(base::arena& memory, std::uint64_t room) noexcept;
 
 /// Live frames at most, for sizing: objects ever carved less nothing.

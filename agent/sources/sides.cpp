@@ -80,7 +80,7 @@ void end_side(detail::side_record* side) noexcept {
 
 detail::frame_tag* tag_of(detail::record* own) noexcept {
     const detail::promise_info* const promise = own->promise.load(relaxed);
-    if (promise == nullptr || own == &corodump_sink_v1) return nullptr;
+    if (promise == nullptr || own == &corodump_sink_v1.tracked) return nullptr;
     detail::slot* const outside = slot_of(own);
     char* const frame = outside != nullptr
                             ? static_cast<char*>(const_cast<void*>(outside->frame.load(relaxed)))
@@ -119,9 +119,8 @@ extern "C" {
 
 record* corodump_current_v1() noexcept {
     const corodump::detail::thread_state* const thread = corodump_thread_v1;
-    const std::uint32_t depth = thread->depth.load(std::memory_order_relaxed);
-    if (depth == 0 || !corodump::sources::has_state(thread)) return nullptr;
-    return thread->running[depth - 1].load(std::memory_order_relaxed);
+    return corodump::sources::has_state(thread) ? thread->running.load(std::memory_order_relaxed)
+                                                : nullptr;
 }
 
 side_record* corodump_side_v1(record* own) noexcept { return corodump::sources::side_of(own); }

@@ -39,6 +39,8 @@ promise_facts read_promise(std::uint64_t address) noexcept {
     facts.references_offset = from.references_offset;
     facts.value_count = from.value_count;
     facts.tag_offset = tag;
+    facts.handler_offset = from.handler_offset;
+    facts.handler_bytes = from.handler_bytes;
     facts.values = reinterpret_cast<std::uint64_t>(from.values);
     return facts;
 }

@@ -23,6 +23,8 @@ struct promise_facts {
     std::uint32_t references_offset = 0;
     std::uint32_t value_count = 0;
     std::uint32_t tag_offset = 0;
+    std::uint32_t handler_offset = 0;
+    std::uint32_t handler_bytes = 0;
     std::uint64_t values = 0;
 };
 

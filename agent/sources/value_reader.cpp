@@ -78,9 +78,12 @@ value_outcome show_number(value_shape shape, std::uint64_t raw, base::text& to) 
 bool read_text(std::uint64_t address, std::size_t bytes, std::size_t limit,
                base::text& to) noexcept {
     char buffer[max_string_bytes];
-    const std::size_t wanted = std::min({bytes, limit, sizeof buffer});
-    if (!read_bytes(address, buffer, wanted)) return false;
-    to.append({buffer, wanted});
+    const std::size_t wanted = std::min(bytes, limit);
+    for (std::size_t done = 0; done < wanted; done += sizeof buffer) {
+        const std::size_t piece = std::min(wanted - done, sizeof buffer);
+        if (!read_bytes(address + done, buffer, piece)) return false;
+        to.append({buffer, piece});
+    }
     if (wanted < bytes) to.append("\xE2\x80\xA6");
     return true;
 }

@@ -11,10 +11,11 @@
 namespace corodump::symbols {
 namespace {
 
-constexpr std::size_t scratch_size = 4096;
+constexpr std::size_t scratch_size = 12288;
 
-// In the printer lists are cut far later than at last, since cleaning makes them shorter.
-constexpr std::size_t max_arguments_printed = 512;
+// The printer cuts lists far later than the end result does: cleaning makes them shorter, and what
+// is cut innermost first says more.
+constexpr std::size_t max_arguments_printed = 8192;
 
 // Reads a function's signature as GCC and clang print it, and writes its name: the last sequence of
 // components joined by ::, where a list of parameters in the middle belongs to an enclosing
@@ -43,6 +44,7 @@ private:
                 return call_or_operator(size);
             }
         }
+        if (out_.empty() && starts_with(rest_, "decltype")) return skip_decltype();
         switch (rest_[0]) {
             case '(':
                 return parenthesis();
@@ -63,6 +65,13 @@ private:
                 out_.append(rest_[0]);
                 rest_.remove_prefix(1);
         }
+    }
+
+    // "decltype (f(x))": a return type with parentheses of its own.
+    void skip_decltype() noexcept {
+        rest_.remove_prefix(8);
+        if (starts_with(rest_, " (")) rest_.remove_prefix(1);
+        if (starts_with(rest_, "(")) rest_.remove_prefix(group_size(rest_));
     }
 
     // What came so far was the return type, or a word before it.

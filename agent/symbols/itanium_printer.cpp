@@ -18,26 +18,6 @@ bool closure_number(std::string_view name, std::uint64_t& number) noexcept {
 
 }  // namespace
 
-class itanium_printer::visit {
-public:
-    visit(itanium_printer& printer, const place& to) noexcept
-        : printer_(printer), scope_(printer.scope_), element_(printer.element_) {
-        printer_.scope_ = to.in;
-        printer_.element_ = to.element;
-    }
-    ~visit() {
-        printer_.scope_ = scope_;
-        printer_.element_ = element_;
-    }
-    visit(const visit&) = delete;
-    visit& operator=(const visit&) = delete;
-
-private:
-    itanium_printer& printer_;
-    const scope* scope_;
-    std::uint16_t element_;
-};
-
 bool itanium_printer::enter() noexcept {
     failed_ = failed_ || depth_ >= max_depth || ++visits_ >= max_visits;
     return !failed_;
@@ -128,59 +108,6 @@ void itanium_printer::left_of_name(node_index at) noexcept {
     }
 }
 
-void itanium_printer::left_of_type(node_index at) noexcept {
-    const node& one = nodes_[at];
-    switch (one.kind) {
-        case node_kind::function:
-            left(one.a);
-            if (one.a != 0) out_.append(' ');
-            return;
-        case node_kind::qualified:
-            left(one.a);
-            return qualifiers(one.flags);
-        case node_kind::vendor_qualified:
-            left(one.a);
-            out_.append(' ').append(one.text());
-            return;
-        case node_kind::pointer:
-            return declarator_left({one.a, scope_, element_}, "*");
-        case node_kind::lvalue_reference:
-        case node_kind::rvalue_reference:
-            return reference_left(at);
-        case node_kind::complex_type:
-            left(one.a);
-            out_.append(" _Complex");
-            return;
-        case node_kind::imaginary_type:
-            left(one.a);
-            out_.append(" _Imaginary");
-            return;
-        case node_kind::array:
-            return left(one.b);
-        case node_kind::member_pointer:
-            declarator_left({one.b, scope_, element_},
-                            needs_parentheses({one.b, scope_, element_}) ? "" : " ");
-            print(one.a);
-            out_.append("::*");
-            return;
-        case node_kind::vector_type:
-            print(one.b);
-            out_.append(" __vector(");
-            print(one.a);
-            out_.append(')');
-            return;
-        case node_kind::template_parameter:
-            return template_parameter(at, true);
-        case node_kind::decltype_type:
-            out_.append("decltype (");
-            print(one.a);
-            out_.append(')');
-            return;
-        default:
-            failed_ = true;
-    }
-}
-
 void itanium_printer::left_of_expression(node_index at) noexcept {
     const node& one = nodes_[at];
     switch (one.kind) {
@@ -188,6 +115,10 @@ void itanium_printer::left_of_expression(node_index at) noexcept {
             return literal(one);
         case node_kind::unary:
             out_.append(one.text());
+            // The address of a function: its name says which.
+            if (one.text() == "&" && nodes_[one.a].kind == node_kind::encoding) {
+                return print(nodes_[one.a].a);
+            }
             return operand(one.a);
         case node_kind::postfix:
             operand(one.a);
@@ -307,10 +238,7 @@ void itanium_printer::encoding_left(const node& one) noexcept {
     const scope own{template_arguments_of(one.a), scope_};
     const visit inside(*this, {one.a, own.arguments != 0 ? &own : scope_, element_});
     // Of a function that something is local to, the return type would only confuse.
-    if (options_.full && function.a != 0 && !in_local_) {
-        left(function.a);
-        out_.append(' ');
-    }
+    if (options_.full && !in_local_) return_type(function.a);
     const bool before = in_local_;
     in_local_ = false;
     print(one.a);
@@ -429,108 +357,6 @@ bool itanium_printer::is_call_of_lambda(node_index at) const noexcept {
         at = one.b;
     }
     return false;
-}
-
-// Types -----------------------------------------------------------------------------------------
-
-node_index itanium_printer::argument(const scope* in, std::uint16_t number) const noexcept {
-    node_index at = in == nullptr ? node_index{0} : in->arguments;
-    for (; at != 0 && number != 0; --number) at = nodes_[at].b;
-    return at == 0 ? node_index{0} : nodes_[at].a;
-}
-
-// Follows template parameters to what they stand for. A pack stands for its current element while
-// it is being expanded, else for all of them.
-itanium_printer::place itanium_printer::resolve(place from) const noexcept {
-    for (unsigned steps = 0; steps < max_depth && in_lambda_ == 0; ++steps) {
-        const node& one = nodes_[from.at];
-        if (one.kind != node_kind::template_parameter || from.in == nullptr) break;
-        node_index to = argument(from.in, one.number);
-        if (nodes_[to].kind == node_kind::pack && from.element != no_element) {
-            to = element_of(nodes_[to], from.element);
-        }
-        from = {to, from.in->outer, no_element};
-    }
-    return from;
-}
-
-itanium_printer::place itanium_printer::resolve(node_index at) const noexcept {
-    return resolve({at, scope_, element_});
-}
-
-void itanium_printer::template_parameter(node_index at, bool on_the_left) noexcept {
-    if (in_lambda_ != 0) {
-        if (on_the_left) out_.append("auto:").decimal(nodes_[at].number + 1U);
-        return;
-    }
-    const place to = resolve(at);
-    if (to.at == at || (to.at == 0 && element_ == no_element)) {
-        failed_ = true;
-        return;
-    }
-    const visit there(*this, to);
-    on_the_left ? left(to.at) : right(to.at);
-}
-
-bool itanium_printer::needs_parentheses(place to) const noexcept {
-    const node_kind kind = nodes_[resolve(to).at].kind;
-    return kind == node_kind::function || kind == node_kind::array;
-}
-
-void itanium_printer::declarator_left(place to, std::string_view mark) noexcept {
-    {
-        const visit there(*this, to);
-        left(to.at);
-    }
-    if (needs_parentheses(to)) {
-        out_.append(nodes_[resolve(to).at].kind == node_kind::array ? " (" : "(");
-    }
-    out_.append(mark);
-}
-
-void itanium_printer::declarator_right(place to) noexcept {
-    if (needs_parentheses(to)) out_.append(')');
-    const visit there(*this, to);
-    right(to.at);
-}
-
-// References to references collapse: only && on && stays && ([dcl.ref]).
-itanium_printer::place itanium_printer::collapse(node_index reference,
-                                                 bool& rvalue) const noexcept {
-    place at{reference, scope_, element_};
-    rvalue = true;
-    for (unsigned steps = 0; steps < max_depth; ++steps) {
-        const place seen = resolve(at);
-        const node_kind kind = nodes_[seen.at].kind;
-        if (kind != node_kind::lvalue_reference && kind != node_kind::rvalue_reference) break;
-        rvalue = rvalue && kind == node_kind::rvalue_reference;
-        at = {nodes_[seen.at].a, seen.in, seen.element};
-    }
-    return at;
-}
-
-void itanium_printer::reference_left(node_index at) noexcept {
-    bool rvalue = false;
-    const place to = collapse(at, rvalue);
-    declarator_left(to, rvalue ? "&&" : "&");
-}
-
-void itanium_printer::function_right(const node& one) noexcept {
-    out_.append('(');
-    list(one.b);
-    out_.append(')');
-    qualifiers(one.flags);
-    right(one.a);
-}
-
-void itanium_printer::qualifiers(std::uint8_t flags) noexcept {
-    if ((flags & is_const) != 0) out_.append(" const");
-    if ((flags & is_volatile) != 0) out_.append(" volatile");
-    if ((flags & is_restrict) != 0) out_.append(" __restrict");
-    if ((flags & is_lvalue) != 0) out_.append(" &");
-    if ((flags & is_rvalue) != 0) out_.append(" &&");
-    if ((flags & is_transaction_safe) != 0) out_.append(" transaction_safe");
-    if ((flags & is_noexcept) != 0) out_.append(" noexcept");
 }
 
 // Lists and packs -------------------------------------------------------------------------------

@@ -62,6 +62,7 @@ private:
     void identifier(const node& one) noexcept;
     void lambda(const node& one) noexcept;
     void operator_name(const node& one) noexcept;
+    void return_type(node_index at) noexcept;
     void function_right(const node& one) noexcept;
     void reference_left(node_index at) noexcept;
     void declarator_left(place to, std::string_view mark) noexcept;
@@ -85,6 +86,7 @@ private:
     void template_parameter(node_index at, bool on_the_left) noexcept;
     [[nodiscard]] bool is_lambda(node_index at) const noexcept;
     [[nodiscard]] bool is_call_of_lambda(node_index at) const noexcept;
+    [[nodiscard]] node_kind declared_kind(place to) const noexcept;
     [[nodiscard]] bool needs_parentheses(place to) const noexcept;
 
     const node_pool& nodes_;
@@ -97,6 +99,27 @@ private:
     unsigned in_lambda_ = 0;  // > 0: among a lambda's parameters, where T_ is auto
     bool in_local_ = false;   // in the function part of a local name
     bool failed_ = false;
+};
+
+/// Another place for the time of a scope.
+class itanium_printer::visit {
+public:
+    visit(itanium_printer& printer, const place& to) noexcept
+        : printer_(printer), scope_(printer.scope_), element_(printer.element_) {
+        printer_.scope_ = to.in;
+        printer_.element_ = to.element;
+    }
+    ~visit() {
+        printer_.scope_ = scope_;
+        printer_.element_ = element_;
+    }
+    visit(const visit&) = delete;
+    visit& operator=(const visit&) = delete;
+
+private:
+    itanium_printer& printer_;
+    const scope* scope_;
+    std::uint16_t element_;
 };
 
 }  // namespace corodump::symbols

@@ -63,11 +63,27 @@ struct stream_of<Initiation<Stream>> {
     using type = Stream;
 };
 
+/// A template instance's name up to its first argument's end: compilers leave defaulted arguments
+/// out, or not, for one and the same type.
+constexpr std::string_view stem_of(std::string_view name) noexcept {
+    int depth = 0;
+    for (std::size_t i = 0; i < name.size(); ++i) {
+        if (name[i] == '<') ++depth;
+        if (name[i] == '>') --depth;
+        if ((depth == 1 && name[i] == ',') || (depth == 0 && name[i] == '>'))
+            return name.substr(0, i);
+    }
+    return name;
+}
+
+/// The initiation is a member of the candidate; its executor is the candidate's already.
 template <class Candidate, class Initiation>
 constexpr bool initiates_on() noexcept {
     constexpr std::string_view name = type_name<Initiation>();
-    constexpr std::string_view object = type_name<Candidate>();
-    return name.starts_with(object) && name.substr(object.size()).starts_with("::initiate_");
+    constexpr std::string_view stem = stem_of(type_name<Candidate>());
+    if (!name.starts_with(stem) || name.size() == stem.size()) return false;
+    const std::string_view rest = name.substr(stem.size());
+    return (rest[0] == ',' || rest[0] == '>') && rest.find(">::initiate_") != std::string_view::npos;
 }
 
 /// Tries the types whose member the initiation may be.
@@ -194,8 +210,18 @@ private:
     using kind = detail::asio_coroutine<T, Executor, Arguments...>;
     using types = std::conditional_t<detail::is_boost_asio<Frame<T, Executor>>,
                                      detail::boost_asio_types, detail::standalone_asio_types>;
-    static constexpr bool is_detached =
-        detail::is_asio<typename detail::last_of<Arguments...>::type>("detail::detached_handler");
+    using handler = typename detail::last_of<Arguments...>::type;
+    // Asio's own handlers hold the awaiting coroutine; what a service's handler holds is not known.
+    static constexpr bool by_state =
+        detail::type_name<handler>().find("::parallel_group_op_handler<") != std::string_view::npos ||
+        detail::type_name<handler>().find("::ranged_parallel_group_op_handler<") !=
+            std::string_view::npos;
+    static constexpr bool by_handler =
+        detail::type_name<handler>().find("asio::detail::awaitable_handler<") !=
+            std::string_view::npos ||
+        detail::type_name<handler>().find("asio::detail::awaitable_async_op_handler<") !=
+            std::string_view::npos;
+    static constexpr bool is_joined = kind::is_entry && (by_state || by_handler);
 
 public:
     static constexpr bool describes_operation = kind::is_operation;
@@ -203,7 +229,14 @@ public:
     static constexpr std::uint16_t flags =
         (kind::is_operation ? detail::promise_is_operation | detail::promise_is_library : 0) |
         (kind::is_entry ? detail::promise_is_entry | detail::promise_is_library : 0) |
-        (kind::is_entry && !is_detached ? detail::promise_may_be_joined : 0);
+        (is_joined ? detail::promise_may_be_joined : 0) |
+        (is_joined && by_state ? detail::promise_joins_by_state : 0);
+    static constexpr std::size_t handler_bytes = [] {
+        if constexpr (is_joined)
+            return sizeof(handler);
+        else
+            return std::size_t{0};
+    }();
 
     template <class Tracked>
     static constexpr std::int32_t continuation_offset() noexcept {

@@ -20,6 +20,16 @@ inline namespace abi_v1 {
 /// True for return types whose coroutines are left alone; see CORODUMP_NO_AUTO_FOR.
 template <class Return>
 inline constexpr bool no_auto_for = false;
+
+namespace detail {
+/// std's own coroutines (std::generator). Not so a promise that an application defines in its own
+/// specialisation of the traits, for a class of std's.
+template <class Promise>
+constexpr bool is_of_the_standard() noexcept {
+    return type_name<Promise>().starts_with("std::") &&
+           !type_name<Promise>().starts_with("std::corodump_coroutine_traits<");
+}
+}  // namespace detail
 }  // namespace abi_v1
 }  // namespace corodump
 
@@ -48,7 +58,7 @@ private:
     static constexpr bool left_alone =
         corodump::no_auto_for<Return> || corodump::detail::is_tracked<library_promise> ||
         requires { typename library_promise::corodump_tracks_itself; } ||
-        corodump::detail::type_name<Return>().starts_with("std::");
+        corodump::detail::is_of_the_standard<library_promise>();
     template <bool LeftAlone, class Dependent>
     struct choose {
         using type = corodump::tracked<Dependent, Arguments...>;

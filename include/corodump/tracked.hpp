@@ -30,6 +30,8 @@ struct promise_adapter {
     static constexpr bool replaces_allocation = false;
     /// The coroutine stands for one operation, which `describe` tells.
     static constexpr bool describes_operation = false;
+    /// Bytes of the last argument, a completion handler that leads to the awaiting task; 0: none.
+    static constexpr std::size_t handler_bytes = 0;
     /// Offset of the caller's address in the promise, -1: not known, it is looked for.
     template <class Tracked>
     static constexpr std::int32_t continuation_offset() noexcept {
@@ -42,11 +44,29 @@ class tracked;
 
 namespace detail {
 
+template <class Promise, bool OwnAllocation>
+struct tracked_base_of {
+    using type = pooled<std::conditional_t<std::is_final_v<Promise>, held_promise<Promise>, Promise>>;
+};
+template <class Promise>
+struct tracked_base_of<Promise, true> {
+    using type =
+        std::conditional_t<std::is_final_v<Promise>, held_allocating_promise<Promise>, Promise>;
+};
 template <class Promise, class... Arguments>
-using tracked_base = std::conditional_t<
-    allocates_itself<Promise>() && !promise_adapter<Promise, Arguments...>::replaces_allocation,
-    std::conditional_t<std::is_final_v<Promise>, held_promise<Promise>, Promise>,
-    pooled<std::conditional_t<std::is_final_v<Promise>, held_promise<Promise>, Promise>>>;
+using tracked_base = typename tracked_base_of<
+    Promise, allocates_itself<Promise, Arguments...>() &&
+                 !promise_adapter<Promise, Arguments...>::replaces_allocation>::type;
+
+// Where the library's function takes a source_location of its own, it is given ours, which is the
+// coroutine's. Not so where it takes anything.
+struct no_place {};
+template <class P, class Place>
+concept returned_with = requires(P& p, Place w) { p.get_return_object(w); };
+template <class P, class E, class Place>
+concept transforms_with = requires(P& p, E&& e, Place w) { p.await_transform(static_cast<E&&>(e), w); };
+template <class P, class V, class Place>
+concept yields_with = requires(P& p, V&& v, Place w) { p.yield_value(static_cast<V&&>(v), w); };
 
 inline constexpr std::size_t promise_offset(std::size_t alignment) noexcept {
     return alignment > 16 ? alignment : 16;  // two pointers come first
@@ -60,28 +80,17 @@ inline constexpr bool is_tracked<tracked<Promise, Arguments...>> = true;
 template <class Tracked>
 struct info_of;
 
-/// The parameter type of a yield_value that is neither overloaded nor a template.
-template <class Method>
-struct yielded;
-template <class P, class R, class V>
-struct yielded<R (P::*)(V)> {
-    using type = V;
-};
-template <class P, class R, class V>
-struct yielded<R (P::*)(V) noexcept> {
-    using type = V;
-};
-template <class Promise>
-concept yields_one_type = requires {
-    typename yielded<decltype(&Promise::yield_value)>::type;
-};
-
 }  // namespace detail
 
 template <class Promise, class... Arguments>
 class tracked : public detail::tracked_base<Promise, Arguments...> {
     using base = detail::tracked_base<Promise, Arguments...>;
     using adapter = promise_adapter<Promise, Arguments...>;
+    template <class... A>
+    static constexpr bool offered = detail::takes_arguments<Promise, A...>;
+    template <class E>
+    static constexpr bool transforms =
+        requires(base& b, E&& e) { b.await_transform(static_cast<E&&>(e)); };
 
 public:
     using corodump_library_promise = Promise;
@@ -90,12 +99,12 @@ public:
         requires std::is_default_constructible_v<base>
     = default;
     template <class... A>
-        requires(sizeof...(A) > 0 && std::is_constructible_v<base, A&...>)
+        requires(offered<A&...>)
     explicit tracked(A&... arguments) : base(arguments...) {
         note_arguments(arguments...);
     }
     template <class... A>
-        requires(sizeof...(A) > 0 && !std::is_constructible_v<base, A&...>)
+        requires(sizeof...(A) > 0 && !offered<A&...>)
     explicit tracked(A&... arguments) {
         note_arguments(arguments...);
     }
@@ -109,15 +118,19 @@ public:
         asm volatile("" : : "r"(this) : "memory");
         detail::begin(corodump_frame(), corodump_tag_, detail::info_of<tracked>::value,
                       detail::site_of(where));
-        return base::get_return_object();
+        if constexpr (detail::returned_with<base, std::source_location> &&
+                      !detail::returned_with<base, detail::no_place>)
+            return base::get_return_object(where);
+        else
+            return base::get_return_object();
     }
 
     auto initial_suspend() noexcept(noexcept(std::declval<base&>().initial_suspend())) {
-        return detail::mark_awaiter<detail::awaits_start>(
+        return detail::mark_awaiter<detail::awaits_start, Promise>(
             corodump_record(), [this]() -> decltype(auto) { return base::initial_suspend(); });
     }
     auto final_suspend() noexcept {
-        return detail::mark_awaiter<detail::awaits_nothing>(
+        return detail::mark_awaiter<detail::awaits_nothing, Promise>(
             corodump_record(), [this]() -> decltype(auto) { return base::final_suspend(); });
     }
     void unhandled_exception() noexcept(noexcept(std::declval<base&>().unhandled_exception())) {
@@ -137,14 +150,13 @@ public:
     }
 
     template <class E>
-        requires(!detail::transforms_awaits<Promise>()) ||
-                requires(base& b, E&& e) { b.await_transform(static_cast<E&&>(e)); }
-    [[gnu::always_inline]] auto await_transform(
+        requires(transforms<E> || !detail::transforms_awaits<Promise>())
+    [[gnu::always_inline]] decltype(auto) await_transform(
         E&& e, std::source_location where = std::source_location::current()) {
-        return detail::track_awaiter(
+        return detail::track_awaiter<Promise>(
             corodump_record(), detail::site_of(where), [&]() -> decltype(auto) {
-                if constexpr (detail::transforms_awaits<Promise>())
-                    return base::await_transform(static_cast<E&&>(e));
+                if constexpr (transforms<E>)
+                    return transform(static_cast<E&&>(e), where);
                 else
                     return static_cast<E&&>(e);
             });
@@ -159,7 +171,7 @@ public:
     // Takes what the library's takes, so that `co_yield {1, 2}` and conversions stay as they are.
     template <class P = Promise>
         requires detail::yields_one_type<P>
-    auto yield_value(typename detail::yielded<decltype(&P::yield_value)>::type value,
+    auto yield_value(typename detail::parameter<decltype(&P::yield_value)>::type value,
                      std::source_location where = std::source_location::current()) {
         return yield(where, static_cast<decltype(value)&&>(value));
     }
@@ -176,6 +188,7 @@ public:
 private:
     friend struct detail::info_of<tracked>;
     static constexpr bool has_description = adapter::describes_operation;
+    static constexpr bool has_handler = adapter::handler_bytes != 0;
     static_assert(detail::promise_offset(alignof(base)) == detail::promise_offset(alignof(Promise)) &&
                       alignof(Promise) <= 4096,
                   "the library's handle and ours must mean the same frame");
@@ -191,15 +204,36 @@ private:
     void note_arguments(A&... arguments) noexcept {
         corodump_places_.note(this, arguments...);
         if constexpr (has_description) adapter::describe(corodump_description_, arguments...);
+        if constexpr (has_handler) note_handler(arguments...);
+    }
+    template <class... A>
+    void note_handler(A&... arguments) noexcept {
+        const void* const addresses[] = {std::addressof(arguments)...};
+        const auto distance = reinterpret_cast<std::uintptr_t>(addresses[sizeof...(A) - 1]) -
+                              reinterpret_cast<std::uintptr_t>(this);
+        corodump_handler_ = distance < 0x10000 ? static_cast<std::uint32_t>(distance) : 0;
     }
 
     template <class V>
     auto yield(std::source_location where, V&& value) {
         detail::record* const own = corodump_record();
         own->site.store(detail::site_of(where), std::memory_order_release);
-        return detail::mark_awaiter<detail::awaits_yield>(own, [&]() -> decltype(auto) {
-            return base::yield_value(static_cast<V&&>(value));
+        return detail::mark_awaiter<detail::awaits_yield, Promise>(own, [&]() -> decltype(auto) {
+            if constexpr (detail::yields_with<base, V, std::source_location> &&
+                          !detail::yields_with<base, V, detail::no_place>)
+                return base::yield_value(static_cast<V&&>(value), where);
+            else
+                return base::yield_value(static_cast<V&&>(value));
         });
+    }
+
+    template <class E>
+    [[gnu::always_inline]] decltype(auto) transform(E&& e, std::source_location where) {
+        if constexpr (detail::transforms_with<base, E, std::source_location> &&
+                      !detail::transforms_with<base, E, detail::no_place>)
+            return base::await_transform(static_cast<E&&>(e), where);
+        else
+            return base::await_transform(static_cast<E&&>(e));
     }
 
     detail::frame_tag corodump_tag_;
@@ -207,6 +241,9 @@ private:
         corodump_places_;
     [[no_unique_address]] std::conditional_t<has_description, description, detail::no_description>
         corodump_description_;
+    struct no_handler {};
+    [[no_unique_address]] std::conditional_t<has_handler, std::uint32_t, no_handler>
+        corodump_handler_;
 };
 
 namespace detail {
@@ -223,6 +260,12 @@ struct info_of<tracked<Promise, Arguments...>> {
     static constexpr std::uint32_t description_offset() noexcept {
         if constexpr (self::has_description)
             return start + offsetof(self, corodump_description_);
+        else
+            return 0;
+    }
+    static constexpr std::uint32_t handler_offset() noexcept {
+        if constexpr (self::has_handler)
+            return start + offsetof(self, corodump_handler_);
         else
             return 0;
     }
@@ -245,7 +288,9 @@ struct info_of<tracked<Promise, Arguments...>> {
         list::infos.data(),
         type_name<Promise>().data(),
         static_cast<std::uint32_t>(type_name<Promise>().size()),
-        start + offsetof(self, corodump_tag_)};
+        start + offsetof(self, corodump_tag_),
+        handler_offset(),
+        adapter::handler_bytes};
 };
 #pragma GCC diagnostic pop
 

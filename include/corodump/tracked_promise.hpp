@@ -43,10 +43,10 @@ public:
     }
 
     template <class E>
-    [[gnu::always_inline]] auto await_transform(
+    [[gnu::always_inline]] decltype(auto) await_transform(
         E&& e, std::source_location where = std::source_location::current()) {
         // The operand lives to the end of the full expression: a reference is enough.
-        return detail::track_awaiter(own(), detail::site_of(where),
+        return detail::track_awaiter<Promise>(own(), detail::site_of(where),
                                      [&]() -> E&& { return static_cast<E&&>(e); });
     }
 
@@ -96,14 +96,14 @@ protected:
     /// What an own await_transform returned before: an rvalue is moved into the frame, an lvalue is
     /// referred to.
     template <class E>
-    [[nodiscard, gnu::always_inline]] auto track_await(E&& e, std::source_location where) {
-        return detail::track_awaiter(own(), detail::site_of(where),
+    [[nodiscard, gnu::always_inline]] decltype(auto) track_await(E&& e, std::source_location where) {
+        return detail::track_awaiter<Promise>(own(), detail::site_of(where),
                                      [&]() -> E { return static_cast<E&&>(e); });
     }
     /// As track_await, for an awaiter that can be neither moved nor copied: `make()` returns it.
     template <class Make>
-    [[nodiscard]] auto track_await_of(Make&& make, std::source_location where) {
-        return detail::track_awaiter(own(), detail::site_of(where), static_cast<Make&&>(make));
+    [[nodiscard]] decltype(auto) track_await_of(Make&& make, std::source_location where) {
+        return detail::track_awaiter<Promise>(own(), detail::site_of(where), static_cast<Make&&>(make));
     }
 
 private:
@@ -115,7 +115,7 @@ private:
     }
     template <detail::awaitable_kind Kind, class Awaiter>
     auto mark(Awaiter&& awaiter) {
-        return detail::mark_awaiter<Kind>(
+        return detail::mark_awaiter<Kind, Promise>(
             own(), [&]() -> std::remove_cvref_t<Awaiter> { return static_cast<Awaiter&&>(awaiter); });
     }
 
@@ -133,6 +133,8 @@ private:
             nullptr,
             detail::type_name<Promise>().data(),
             static_cast<std::uint32_t>(detail::type_name<Promise>().size()),
+            0,
+            0,
             0};
         return value;
     }

@@ -58,6 +58,7 @@ public:
                 .has_deadline = true,
                 .deadline_in_seconds = static_cast<double>(frame.generation % 30000) / 1000};
     }
+    model::side given(const model::frame&) override { return {}; }
 
 private:
     std::vector<std::string> functions_, files_;
@@ -152,8 +153,8 @@ ordered_json place_of(const model::snapshot& all, std::uint64_t key) {
 ordered_json frame_of(const model::snapshot& all, const model::frame& frame) {
     ordered_json json = place_of(all, frame.site);
     for (const model::local& local : all.details->locals(frame))
-        json["locals"][std::string(local.name)] = {
-            {"type", local.type}, {"value", std::stoi(std::string(local.value))}};
+        json["locals"][std::string(local.name)] = {{"type", local.type},
+                                                   {"value", std::stoi(std::string(local.value))}};
     json["address"] = hex(frame.address);
     return json;
 }
@@ -278,12 +279,15 @@ int main(int argc, char** argv) {
     require_equal_documents();
     const synthetic input(tasks);
     const bool large = tasks > 200'000;
-    benchmark::RegisterBenchmark("ours", [&](benchmark::State& state) {
-        measure_ours(state, input);
-    })->Unit(benchmark::kMillisecond)->Repetitions(5);
-    benchmark::RegisterBenchmark("nlohmann", [&](benchmark::State& state) {
-        measure_nlohmann(state, input);
-    })->Unit(benchmark::kMillisecond)->Iterations(1)->Repetitions(large ? 1 : 3);
+    benchmark::RegisterBenchmark("ours",
+                                 [&](benchmark::State& state) { measure_ours(state, input); })
+        ->Unit(benchmark::kMillisecond)
+        ->Repetitions(5);
+    benchmark::RegisterBenchmark("nlohmann",
+                                 [&](benchmark::State& state) { measure_nlohmann(state, input); })
+        ->Unit(benchmark::kMillisecond)
+        ->Iterations(1)
+        ->Repetitions(large ? 1 : 3);
     ratio_reporter reporter;
     benchmark::RunSpecifiedBenchmarks(&reporter);
     reporter.print_ratio();

@@ -81,7 +81,7 @@ def faults(root):
     found = []
     for folder in ("include", "agent"):
         for file in sorted((root / folder).rglob("*")):
-            if file.suffix not in (".hpp", ".cpp", ".h", ".c"):
+            if file.suffix not in (".hpp", ".cpp", ".inc", ".h", ".c"):
                 continue
             path = file.relative_to(root).as_posix()
             if room_of(path) not in IMPORTS:

@@ -48,7 +48,9 @@ session::session(tcp::socket socket, connection_pool& pool, order_book& book)
 
 asio::awaitable<void> session::run() {
     corodump::set_name("session " + address_of(socket_));
-    while (std::optional<std::string> line = co_await next_line()) {
+    while (!stopping_) {
+        std::optional<std::string> line = co_await next_line();
+        if (!line) break;
         std::string reply = co_await answer(*std::move(line));
         reply += '\n';
         co_await asio::async_write(socket_, asio::buffer(reply), use_awaitable);
@@ -57,7 +59,9 @@ asio::awaitable<void> session::run() {
 
 void session::stop() {
     asio::post(socket_.get_executor(), [self = shared_from_this()] {
+        self->stopping_ = true;
         boost::system::error_code gone;
+        // This wakes a read that waits, but lets what has arrived already be read.
         std::ignore = self->socket_.shutdown(tcp::socket::shutdown_receive, gone);
     });
 }

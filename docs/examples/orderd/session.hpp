@@ -40,6 +40,7 @@ private:
     boost::asio::ip::tcp::socket socket_;
     boost::asio::steady_timer idle_timer_;
     std::string input_;
+    bool stopping_ = false;
     connection_pool& pool_;
     order_book& book_;
 };

@@ -51,7 +51,8 @@ enum promise_flags : std::uint16_t {
     promise_is_operation = 2,  ///< stands for one asynchronous operation; has a description
     promise_is_entry = 4,      ///< the root of a chain that a library started
     promise_hooks_start = 8,   ///< initial_suspend is seen
-    promise_may_be_joined = 16,  ///< an entry whose completion handler may lead to another task
+    promise_may_be_joined = 16,  ///< an entry whose completion handler leads to another task
+    promise_joins_by_state = 32,  ///< it does so through shared state on the heap
 };
 
 /// One for each promise type. Offsets count from the frame's address.
@@ -69,6 +70,8 @@ struct promise_info {
     const char* type_name;
     std::uint32_t type_name_bytes;
     std::atomic<std::uint32_t> tag_offset;  ///< of the frame_tag
+    std::uint32_t handler_offset;  ///< of std::uint32_t: the handler's offset from the promise; 0: none
+    std::uint32_t handler_bytes;
 };
 
 /// One for each awaiter type.
@@ -87,15 +90,17 @@ enum awaitable_kind : std::uint32_t {
 };
 
 /// 48 bytes. Written by the thread that runs the coroutine, read by the watchdog.
-/// `sequence` is odd while suspended; resumes = sequence / 2. A reader that sees generation and
-/// sequence unchanged around its reads, and sequence odd, has a consistent record.
+/// `sequence` counts the resumes; `suspended` is not 0 while suspended. A reader that sees
+/// generation, sequence and `suspended` unchanged around its reads has a consistent record.
+/// (One read-modify-write a resume: a second counter would wait for the first one's store.)
 struct record {
     std::atomic<std::uint32_t> generation;  ///< odd: live
     std::atomic<std::uint32_t> sequence;
     std::atomic<const promise_info*> promise;
     std::atomic<const void*> site;  ///< std::source_location's static data; free: the next record
     std::atomic<const awaitable_info*> awaitable;
-    /// Low half: low 32 bits of the tracked awaiter's address, which lies in the frame. High: tick.
+    /// Low half: low 32 bits of the tracked awaiter's address, which lies in the frame, with bit 0
+    /// set; 1 where there is no awaiter. High half: the tick, 0 unknown.
     std::atomic<std::uint64_t> suspended;
     std::atomic<std::uint32_t> created_tick;
     std::atomic<std::uint32_t> thread;
@@ -179,14 +184,15 @@ struct free_list {
 };
 
 /// One for each thread, in the agent's memory. A thread that has none yet shares an immutable one
-/// whose lists are empty and whose stack is full, so that the fast paths need no null check.
+/// whose lists are empty and whose `running` is taken, so that the fast paths need no null check.
 struct thread_state {
     static constexpr std::uint32_t max_depth = 64;
-    std::atomic<std::uint32_t> depth;
+    std::atomic<record*> running;      ///< the coroutine this thread is inside of
+    std::atomic<std::uint32_t> depth;  ///< how many more it is inside of: one resumed by another
     std::uint32_t tid;
     const void* last_frame;  ///< the proof that our allocation ran for the promise built next
     std::size_t last_frame_bytes;
-    std::atomic<record*> running[max_depth];  ///< the coroutines this thread is inside of
+    std::atomic<record*> outer[max_depth];
     free_list lists[size_classes];
 };
 
@@ -200,7 +206,7 @@ extern "C" {
 /// Coarse clock in steps of 8 ms, written by the watchdog; 0 until an agent runs.
 extern CORODUMP_API std::atomic<std::uint32_t> corodump_tick_v1;
 /// Takes the stores of a frame for which there is no record. Never live.
-extern CORODUMP_API corodump::detail::record corodump_sink_v1;
+extern CORODUMP_API corodump::detail::slot corodump_sink_v1;
 /// The definition of a coroutine whose promise did not say where it is.
 extern CORODUMP_API const corodump::detail::site_data corodump_unnamed_v1;
 extern CORODUMP_API __thread corodump::detail::thread_state* corodump_thread_v1

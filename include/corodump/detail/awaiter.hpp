@@ -13,6 +13,14 @@
 #include "tracking.hpp"
 #include "type_name.hpp"
 
+template <class E, class Near>
+struct corodump_operand {
+    E&& operand;
+    operator E&&() const noexcept { return static_cast<E&&>(operand); }
+};
+template <class T, class Near>
+struct corodump_class_operand : T {};
+
 namespace corodump {
 inline namespace abi_v1 {
 namespace detail {
@@ -32,25 +40,65 @@ concept has_member_co_await = requires(E&& e) { static_cast<E&&>(e).operator co_
 template <class E>
 concept has_free_co_await = requires(E&& e) { operator co_await(static_cast<E&&>(e)); };
 
-/// [expr.await]: the awaiter of an expression. A reference where it is the expression itself.
 template <class E>
+concept is_awaiter = requires(std::remove_reference_t<E>& e) { e.await_ready(); };
+
+// An operator co_await for a type of another's (co_await 5ms) is found by the language where the
+// coroutine stands, but not from here: no argument leads to its namespace. A stand-in for the
+// operand does: it is of the global namespace, and names the promise's.
+template <class E, class Near>
+using stand_in = corodump_operand<E, Near>;
+template <class E, class Near>
+using stand_in_class = corodump_class_operand<std::remove_cvref_t<E>, Near>;
+template <class E, class Near>
+concept converts_nearby = requires(stand_in<E, Near> e) { operator co_await(e); };
+template <class E, class Near>
+concept derives_nearby =
+    std::is_class_v<std::remove_cvref_t<E>> && !std::is_final_v<std::remove_cvref_t<E>> &&
+    !std::is_polymorphic_v<std::remove_cvref_t<E>> &&
+    requires(stand_in_class<E, Near>& e) { operator co_await(e); };
+template <class E, class Near>
+concept has_nearby_co_await = !has_member_co_await<E> && !has_free_co_await<E> && !is_awaiter<E> &&
+                              (converts_nearby<E, Near> || derives_nearby<E, Near>);
+template <class E, class Near>
+concept converts_to_awaiter =
+    has_member_co_await<E> || has_free_co_await<E> || has_nearby_co_await<E, Near>;
+/// False where only the coroutine itself sees the operator: then nothing can be put around it.
+template <class E, class Near>
+concept can_be_tracked = is_awaiter<E> || converts_to_awaiter<E, Near>;
+
+/// [expr.await]: the awaiter of an expression. A reference where it is the expression itself.
+template <class Near, class E>
 [[gnu::always_inline]] constexpr decltype(auto) awaiter_of(E&& e) {
     if constexpr (has_member_co_await<E>)
         return static_cast<E&&>(e).operator co_await();
     else if constexpr (has_free_co_await<E>)
         return operator co_await(static_cast<E&&>(e));
-    else
+    else if constexpr (is_awaiter<E>)
         return static_cast<std::remove_reference_t<E>&>(e);
+    else if constexpr (converts_nearby<E, Near>)
+        return operator co_await(stand_in<E, Near>{static_cast<E&&>(e)});
+    else
+        // For a template, which deduces its argument from a base. The class adds nothing.
+        return operator co_await(
+            static_cast<stand_in_class<E, Near>&>(const_cast<std::remove_cvref_t<E>&>(e)));
 }
 
 /// Holds what a conversion returned by value, and the awaiter made of it.
-template <class X>
+template <class X, class Near>
 struct converted {
+    using awaiter_type = decltype(awaiter_of<Near>(std::declval<X>()));
     X value;
-    decltype(awaiter_of(std::declval<X>())) awaiter;
+    awaiter_type awaiter;
 
     template <class Make>
-    explicit converted(Make&& make) : value(make()), awaiter(awaiter_of(static_cast<X&&>(value))) {}
+    explicit converted(Make&& make)
+        : value(make()), awaiter(awaiter_of<Near>(static_cast<X&&>(value))) {}
+    void describe(description& d) const noexcept
+        requires describes_itself<std::remove_reference_t<awaiter_type>>
+    {
+        awaiter.describe(d);
+    }
     decltype(auto) await_ready() noexcept(noexcept(awaiter.await_ready())) {
         return awaiter.await_ready();
     }
@@ -63,25 +111,40 @@ struct converted {
     }
 };
 
+/// The awaiter's own type, for its name.
+template <class Awaiter>
+struct awaiter_named {
+    using type = Awaiter;
+};
+template <class X, class Near>
+struct awaiter_named<converted<X, Near>> {
+    using type = std::remove_cvref_t<typename converted<X, Near>::awaiter_type>;
+};
+
 /// The awaiter of what `make` returns, and how to build it in place.
-template <class Make>
+template <class Make, class Near>
 struct inner_of {
     using result = decltype(std::declval<Make&>()());
     static constexpr bool by_value = !std::is_reference_v<result>;
-    static constexpr bool converts = has_member_co_await<result> || has_free_co_await<result>;
-    using type = typename std::conditional_t<
-        by_value,
-        std::conditional_t<converts, std::type_identity<converted<result>>,
-                           std::type_identity<result>>,
-        std::type_identity<decltype(awaiter_of(std::declval<result>()))>>::type;
+    static constexpr bool converts = converts_to_awaiter<result, Near>;
+
+    static constexpr auto find_type() noexcept {
+        if constexpr (!by_value)
+            return std::type_identity<decltype(awaiter_of<Near>(std::declval<result>()))>{};
+        else if constexpr (converts)
+            return std::type_identity<converted<result, Near>>{};
+        else
+            return std::type_identity<result>{};
+    }
+    using type = typename decltype(find_type())::type;
 
     [[gnu::always_inline]] static type make(Make& make) {
         if constexpr (by_value && converts)
-            return converted<result>(make);
+            return converted<result, Near>(make);
         else if constexpr (by_value)
             return make();
         else
-            return awaiter_of(static_cast<result&&>(make()));
+            return awaiter_of<Near>(static_cast<result&&>(make()));
     }
 };
 
@@ -102,15 +165,25 @@ template <class Promise>
     return std::coroutine_handle<library_promise>::from_address(h.address());
 }
 
+template <class T>
+inline constexpr awaitable_info unseen_info{layout_version,
+                                            awaits_something,
+                                            type_name<T>().data(),
+                                            static_cast<std::uint32_t>(type_name<T>().size()),
+                                            0,
+                                            0,
+                                            0};
+
 template <class Inner>
 class tracked_awaiter {
     using awaiter = std::remove_reference_t<Inner>;
     static constexpr bool described = describes_itself<awaiter>;
 
 public:
-    template <class Make>
-    [[gnu::always_inline]] tracked_awaiter(record* own, const void* site, Make& make)
-        : inner_(inner_of<Make>::make(make)), own_(own) {
+    template <class Make, class Near>
+    [[gnu::always_inline]] tracked_awaiter(record* own, const void* site, Make& make,
+                                           std::type_identity<Near>)
+        : inner_(inner_of<Make, Near>::make(make)), own_(own) {
         about_to_await(own, site, info);
     }
     tracked_awaiter(const tracked_awaiter&) = delete;
@@ -159,11 +232,12 @@ private:
         std::conditional_t<std::is_reference_v<Inner>, void*, awaiter> inner;
     };
 
+    static constexpr std::string_view name =
+        type_name<typename awaiter_named<std::remove_cv_t<awaiter>>::type>();
     static constexpr awaitable_info info{layout_version,
                                          awaits_something,
-                                         type_name<std::remove_cv_t<awaiter>>().data(),
-                                         static_cast<std::uint32_t>(
-                                             type_name<std::remove_cv_t<awaiter>>().size()),
+                                         name.data(),
+                                         static_cast<std::uint32_t>(name.size()),
                                          sizeof(awaiter),
                                          std::is_reference_v<Inner>,
                                          description_offset()};
@@ -174,10 +248,19 @@ private:
     [[no_unique_address]] std::conditional_t<described, description, no_description> description_;
 };
 
-/// Wraps the awaiter of what `make` returns; called inside await_transform.
-template <class Make>
-inline auto track_awaiter(record* own, const void* site, Make make) {
-    return tracked_awaiter<typename inner_of<Make>::type>(own, site, make);
+/// Wraps the awaiter of what `make` returns; called inside await_transform. `Near`: a type in whose
+/// namespace an operator co_await may stand. Where none can be found, what `make` returns is awaited
+/// as it is, and its suspensions are not seen.
+template <class Near, class Make>
+inline decltype(auto) track_awaiter(record* own, const void* site, Make make) {
+    using result = decltype(make());
+    if constexpr (can_be_tracked<result, Near>) {
+        return tracked_awaiter<typename inner_of<Make, Near>::type>(own, site, make,
+                                                                    std::type_identity<Near>{});
+    } else {
+        about_to_await(own, site, unseen_info<std::remove_cvref_t<result>>);
+        return make();
+    }
 }
 
 }  // namespace detail

@@ -16,7 +16,9 @@ concept returns_void = requires(Promise& p) { p.return_void(); };
 
 template <class Promise>
 struct held_base {
+    held_base() = default;
     template <class... A>
+        requires(takes_arguments<Promise, A&...>)
     explicit held_base(A&... arguments) : held(arguments...) {}
     Promise held;
 };
@@ -24,9 +26,17 @@ struct held_base {
 template <class Promise>
 struct held_returning_value : held_base<Promise> {
     using held_base<Promise>::held_base;
-    template <class V = void>
-    decltype(auto) return_value(V&& value) {
-        return this->held.return_value(static_cast<V&&>(value));
+    template <class V>
+        requires(!returns_one_type<Promise>) &&
+                requires(Promise& p, V&& v) { p.return_value(static_cast<V&&>(v)); }
+    void return_value(V&& value) noexcept(
+        noexcept(this->held.return_value(static_cast<V&&>(value)))) {
+        this->held.return_value(static_cast<V&&>(value));
+    }
+    template <class P = Promise>
+        requires returns_one_type<P>
+    void return_value(typename parameter<decltype(&P::return_value)>::type value) {
+        this->held.return_value(static_cast<decltype(value)&&>(value));
     }
 };
 template <class Promise>
@@ -36,19 +46,34 @@ struct held_returning_void : held_base<Promise> {
 };
 
 template <class Promise>
-struct held_promise : std::conditional_t<returns_void<Promise>, held_returning_void<Promise>,
-                                         held_returning_value<Promise>> {
-    using base = std::conditional_t<returns_void<Promise>, held_returning_void<Promise>,
-                                    held_returning_value<Promise>>;
-    held_promise()
-        requires std::is_default_constructible_v<Promise>
-    = default;
-    template <class... A>
-        requires(sizeof...(A) > 0 && std::is_constructible_v<Promise, A&...>)
-    explicit held_promise(A&... arguments) : base(arguments...) {}
+using held_returning = std::conditional_t<returns_void<Promise>, held_returning_void<Promise>,
+                                          held_returning_value<Promise>>;
 
-    decltype(auto) get_return_object() noexcept(noexcept(this->held.get_return_object())) {
-        return this->held.get_return_object();
+template <class Promise>
+struct held_without_failure : held_returning<Promise> {
+    using held_returning<Promise>::held_returning;
+};
+template <class Promise>
+struct held_with_failure : held_returning<Promise> {
+    using held_returning<Promise>::held_returning;
+    static auto get_return_object_on_allocation_failure() {
+        return Promise::get_return_object_on_allocation_failure();
+    }
+};
+template <class Promise>
+concept tells_failure = requires { Promise::get_return_object_on_allocation_failure(); };
+
+template <class Promise>
+struct held_promise : std::conditional_t<tells_failure<Promise>, held_with_failure<Promise>,
+                                         held_without_failure<Promise>> {
+    using base = std::conditional_t<tells_failure<Promise>, held_with_failure<Promise>,
+                                    held_without_failure<Promise>>;
+    using base::base;
+
+    template <class... Where>
+        requires requires(Promise& p, Where... where) { p.get_return_object(where...); }
+    decltype(auto) get_return_object(Where... where) {
+        return this->held.get_return_object(where...);
     }
     decltype(auto) initial_suspend() noexcept(noexcept(this->held.initial_suspend())) {
         return this->held.initial_suspend();
@@ -57,17 +82,42 @@ struct held_promise : std::conditional_t<returns_void<Promise>, held_returning_v
     void unhandled_exception() noexcept(noexcept(this->held.unhandled_exception())) {
         this->held.unhandled_exception();
     }
-    template <class V>
-    decltype(auto) yield_value(V&& value)
-        requires requires(Promise& p, V&& v) { p.yield_value(static_cast<V&&>(v)); }
+    template <class V, class... Where>
+    decltype(auto) yield_value(V&& value, Where... where)
+        requires requires(Promise& p, V&& v) { p.yield_value(static_cast<V&&>(v), where...); }
     {
-        return this->held.yield_value(static_cast<V&&>(value));
+        return this->held.yield_value(static_cast<V&&>(value), where...);
     }
-    template <class E>
-    decltype(auto) await_transform(E&& e)
-        requires requires(Promise& p, E&& x) { p.await_transform(static_cast<E&&>(x)); }
+    template <class E, class... Where>
+    decltype(auto) await_transform(E&& e, Where... where)
+        requires requires(Promise& p, E&& x) { p.await_transform(static_cast<E&&>(x), where...); }
     {
-        return this->held.await_transform(static_cast<E&&>(e));
+        return this->held.await_transform(static_cast<E&&>(e), where...);
+    }
+};
+
+/// As held_promise, for one with its own allocation.
+template <class Promise>
+struct held_allocating_promise : held_promise<Promise> {
+    using held_promise<Promise>::held_promise;
+    template <class... A>
+        requires requires(A&... arguments) { Promise::operator new(std::size_t{}, arguments...); }
+    static void* operator new(std::size_t bytes, A&... arguments) noexcept(
+        noexcept(Promise::operator new(bytes, arguments...))) {
+        return Promise::operator new(bytes, arguments...);
+    }
+    static void* operator new(std::size_t bytes, const std::nothrow_t& tag) noexcept
+        requires requires { Promise::operator new(std::size_t{}, tag); }
+    {
+        return Promise::operator new(bytes, tag);
+    }
+    static void operator delete(void* frame, std::size_t bytes) noexcept {
+        if constexpr (requires { Promise::operator delete(frame, bytes); })
+            Promise::operator delete(frame, bytes);
+        else if constexpr (requires { Promise::operator delete(frame); })
+            Promise::operator delete(frame);
+        else
+            ::operator delete(frame, bytes);
     }
 };
 

@@ -8,8 +8,15 @@ namespace corodump {
 inline namespace abi_v1 {
 namespace detail {
 
-inline constexpr awaitable_info start_info{layout_version, awaits_start, "", 0, 0, 0, 0};
-inline constexpr awaitable_info yield_info{layout_version, awaits_yield, "", 0, 0, 0, 0};
+/// With the awaiter's place: what a generator yields may be another one.
+template <class Inner>
+inline constexpr awaitable_info yield_info{layout_version,
+                                           awaits_yield,
+                                           "",
+                                           0,
+                                           sizeof(std::remove_reference_t<Inner>),
+                                           std::is_reference_v<Inner>,
+                                           0};
 inline constexpr awaitable_info final_info{layout_version, awaits_nothing, "", 0, 0, 0, 0};
 inline constexpr awaitable_info failed_info{layout_version, awaits_nothing_failed, "", 0, 0, 0, 0};
 
@@ -18,8 +25,9 @@ class marked_awaiter {
     using awaiter = std::remove_reference_t<Inner>;
 
 public:
-    template <class Make>
-    marked_awaiter(record* own, Make& make) : inner_(inner_of<Make>::make(make)), own_(own) {}
+    template <class Make, class Near>
+    marked_awaiter(record* own, Make& make, std::type_identity<Near>)
+        : inner_(inner_of<Make, Near>::make(make)), own_(own) {}
     marked_awaiter(const marked_awaiter&) = delete;
     marked_awaiter& operator=(const marked_awaiter&) = delete;
 
@@ -42,7 +50,16 @@ public:
         else
             finish();
         using result = decltype(ref().await_suspend(library_handle(handle)));
-        return static_cast<result>(ref().await_suspend(library_handle(handle)));
+        if constexpr (noexcept(ref().await_suspend(library_handle(handle)))) {
+            return static_cast<result>(ref().await_suspend(library_handle(handle)));
+        } else {
+            try {
+                return static_cast<result>(ref().await_suspend(library_handle(handle)));
+            } catch (...) {
+                resume(own_);
+                throw;
+            }
+        }
     }
 
     decltype(auto) await_resume() noexcept(noexcept(ref().await_resume())) {
@@ -55,24 +72,23 @@ private:
     awaiter& ref() noexcept { return inner_; }
 
     void finish() noexcept {
-        const awaitable_info* const now = own_->awaitable.load(std::memory_order_relaxed);
-        if constexpr (Kind == awaits_yield)
-            own_->awaitable.store(&yield_info, std::memory_order_release);
-        else if (now != &failed_info)
-            own_->awaitable.store(&final_info, std::memory_order_release);
-        suspend(own_, this);
+        if constexpr (Kind == awaits_yield) {
+            own_->awaitable.store(&yield_info<Inner>, std::memory_order_release);
+            suspend(own_, this);
+        } else {
+            if (own_->awaitable.load(std::memory_order_relaxed) != &failed_info) [[likely]]
+                own_->awaitable.store(&final_info, std::memory_order_release);
+            leave(own_);
+            rest(own_, 0);
+        }
     }
 
-    /// As suspend(), for a coroutine that is on no thread's stack yet.
     void wait_for_start() noexcept {
-        own_->awaitable.store(&start_info, std::memory_order_release);
-        const std::uint64_t tick = corodump_tick_v1.load(std::memory_order_relaxed);
-        own_->suspended.store(tick << 32U, std::memory_order_relaxed);
-        own_->sequence.store(1, std::memory_order_release);
+        rest(own_, corodump_tick_v1.load(std::memory_order_relaxed));
     }
 
     void begin_running() noexcept {
-        if ((own_->sequence.load(std::memory_order_relaxed) & 1U) != 0)
+        if (own_->suspended.load(std::memory_order_relaxed) != 0)
             resume(own_);
         else
             start(own_);
@@ -82,9 +98,10 @@ private:
     record* own_;
 };
 
-template <awaitable_kind Kind, class Make>
+template <awaitable_kind Kind, class Near, class Make>
 auto mark_awaiter(record* own, Make make) {
-    return marked_awaiter<typename inner_of<Make>::type, Kind>(own, make);
+    return marked_awaiter<typename inner_of<Make, Near>::type, Kind>(own, make,
+                                                                     std::type_identity<Near>{});
 }
 
 }  // namespace detail

@@ -20,17 +20,19 @@ inline constexpr std::uintptr_t tag_slot = 1;
 inline constexpr std::uintptr_t tag_side = 2;
 inline constexpr std::uintptr_t tag_mask = 3;
 
+inline constexpr awaitable_info start_info{layout_version, awaits_start, "", 0, 0, 0, 0};
+
 /// The address of a source_location's static data: one word, where the object is one word.
 [[nodiscard]] inline const void* site_of(std::source_location where) noexcept {
     static_assert(sizeof(where) == sizeof(const void*));
     return std::bit_cast<const void*>(where);
 }
 
+/// Only after begin().
 [[gnu::always_inline]] inline record* record_of(void* frame, const frame_tag& tag) noexcept {
     const std::uintptr_t word = tag.word.load(std::memory_order_relaxed);
     if ((word & tag_slot) != 0) [[unlikely]]
         return &reinterpret_cast<slot*>(word & ~tag_mask)->tracked;
-    if (word == 0) [[unlikely]] return &corodump_sink_v1;
     return reinterpret_cast<record*>(static_cast<char*>(frame) - sizeof(record));
 }
 
@@ -43,7 +45,11 @@ inline constexpr std::uintptr_t tag_mask = 3;
                                          sizeof(record));
     }
     slot* const own = corodump_slot_v1(frame);
-    if (own == nullptr) return &corodump_sink_v1;
+    if (own == nullptr) {
+        tag.word.store(reinterpret_cast<std::uintptr_t>(&corodump_sink_v1) | tag_slot,
+                       std::memory_order_relaxed);
+        return &corodump_sink_v1.tracked;
+    }
     own->definition.store(definition, std::memory_order_relaxed);
     tag.word.store(reinterpret_cast<std::uintptr_t>(own) | tag_slot, std::memory_order_relaxed);
     return &own->tracked;
@@ -65,8 +71,9 @@ inline constexpr std::uintptr_t tag_mask = 3;
     constexpr auto relaxed = std::memory_order_relaxed;
     own->promise.store(&promise, relaxed);
     own->site.store(definition, relaxed);
-    own->awaitable.store(nullptr, relaxed);
+    own->awaitable.store(&start_info, relaxed);
     own->sequence.store(0, relaxed);
+    own->suspended.store(0, relaxed);
     own->created_tick.store(corodump_tick_v1.load(relaxed), relaxed);
     own->thread.store(thread->tid, relaxed);
     // Pairs with the watchdog's acquire of the generation: a live record is a whole one.
@@ -78,31 +85,28 @@ inline constexpr std::uintptr_t tag_mask = 3;
 /// running coroutines here.
 [[gnu::visibility("hidden")]] inline void end(void* frame, frame_tag& tag) noexcept {
     constexpr auto relaxed = std::memory_order_relaxed;
-    record* const own = record_of(frame, tag);
-    if (own == &corodump_sink_v1) [[unlikely]] return;
-    if ((own->sequence.load(relaxed) & 1U) == 0) corodump_leave_v1(own);
-    own->generation.store(own->generation.load(relaxed) + 1, std::memory_order_release);
+    // No word: the promise was destroyed before begin(). The sink belongs to no frame.
     const std::uintptr_t word = tag.word.load(relaxed);
+    if (word == 0) [[unlikely]] return;
+    record* const own = record_of(frame, tag);
+    if (own == &corodump_sink_v1.tracked) [[unlikely]] return;
+    if (own->suspended.load(relaxed) == 0) corodump_leave_v1(own);
+    own->generation.store(own->generation.load(relaxed) + 1, std::memory_order_release);
     if ((word & tag_mask) != 0) [[unlikely]] corodump_untag_v1(word);
 }
 
-/// Pushes onto this thread's stack of running coroutines.
+/// This thread is inside of the coroutine now. One that another one resumes takes the slow path.
 [[gnu::always_inline]] inline void enter(thread_state* thread, record* own) noexcept {
-    const std::uint32_t depth = thread->depth.load(std::memory_order_relaxed);
-    if (depth < thread_state::max_depth) [[likely]] {
-        thread->running[depth].store(own, std::memory_order_relaxed);
-        thread->depth.store(depth + 1, std::memory_order_release);
-    } else {
+    if (thread->running.load(std::memory_order_relaxed) == nullptr) [[likely]]
+        thread->running.store(own, std::memory_order_relaxed);
+    else
         corodump_enter_v1(own);
-    }
 }
 
 [[gnu::always_inline]] inline void leave(record* own) noexcept {
     thread_state* const thread = corodump_thread_v1;
-    const std::uint32_t depth = thread->depth.load(std::memory_order_relaxed);
-    if (depth - 1 < thread_state::max_depth &&
-        thread->running[depth - 1].load(std::memory_order_relaxed) == own) [[likely]]
-        thread->depth.store(depth - 1, std::memory_order_relaxed);
+    if (thread->depth.load(std::memory_order_relaxed) == 0) [[likely]]
+        thread->running.store(nullptr, std::memory_order_relaxed);
     else
         corodump_leave_v1(own);
 }
@@ -117,21 +121,24 @@ inline constexpr std::uintptr_t tag_mask = 3;
 
 /// Before the library's await_suspend: afterwards the frame may be gone, or run elsewhere.
 [[gnu::always_inline]] inline void suspend(record* own, const void* awaiter) noexcept {
-    constexpr auto relaxed = std::memory_order_relaxed;
     leave(own);
-    const std::uint64_t tick = corodump_tick_v1.load(relaxed);
+    const std::uint64_t tick = corodump_tick_v1.load(std::memory_order_relaxed);
     const auto low = static_cast<std::uint32_t>(reinterpret_cast<std::uintptr_t>(awaiter));
-    own->suspended.store(tick << 32U | low, relaxed);
-    own->sequence.store(own->sequence.load(relaxed) + 1, std::memory_order_release);
+    own->suspended.store(tick << 32U | low | 1U, std::memory_order_release);
+}
+
+/// As suspend(), where no thread is inside of the coroutine and it has no awaiter.
+[[gnu::always_inline]] inline void rest(record* own, std::uint64_t tick) noexcept {
+    own->suspended.store(tick << 32U | 1U, std::memory_order_release);
 }
 
 /// In await_resume: nothing when the awaiter was ready and the coroutine never suspended.
 [[gnu::always_inline]] inline void resume(record* own) noexcept {
     constexpr auto relaxed = std::memory_order_relaxed;
-    const std::uint32_t sequence = own->sequence.load(relaxed);
-    if ((sequence & 1U) == 0) return;
+    if (own->suspended.load(relaxed) == 0) return;
     thread_state* const thread = corodump_thread_v1;
-    own->sequence.store(sequence + 1, relaxed);
+    own->sequence.store(own->sequence.load(relaxed) + 1, relaxed);
+    own->suspended.store(0, std::memory_order_release);
     own->thread.store(thread->tid, relaxed);
     enter(thread, own);
 }

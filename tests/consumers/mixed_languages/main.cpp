@@ -1,7 +1,10 @@
 // Includes nothing of corodump's: corodump::auto has to.
+#ifndef CORODUMP_NO_AUTO_FOR
+#error "corodump::auto did not include its header"
+#endif
+
 #include <coroutine>
 #include <exception>
-#include <type_traits>
 
 extern "C" int legacy_answer(void);
 int classic_answer();
@@ -28,9 +31,6 @@ task answer() {
 }
 
 }  // namespace
-
-static_assert(!std::is_same_v<std::coroutine_traits<task>::promise_type, task::promise_type>,
-              "corodump::auto did not include its header");
 
 int main() {
     const task done = answer();

@@ -288,12 +288,12 @@ TEST(Trigger, RefusesAForkOfAProcessWithAnAgent) {
     ASSERT_EQ(::pipe(pids.data()), 0);
     const child_process child([&] {
         (new fake_agent)->start();
-        const pid_t grandchild = ::fork();
-        if (grandchild == 0) {
-            ::prctl(PR_SET_PDEATHSIG, SIGKILL);
-            for (;;) ::pause();
-        }
+        if (::fork() != 0) return;
+        ::prctl(PR_SET_PDEATHSIG, SIGKILL);
+        // Told only now: before, the death of its parent would not end it, and it would outlive us.
+        const pid_t grandchild = ::getpid();
         if (::write(pids[1], &grandchild, sizeof grandchild) != sizeof grandchild) ::_exit(1);
+        for (;;) ::pause();
     });
     pid_t grandchild = 0;
     ASSERT_EQ(::read(pids[0], &grandchild, sizeof grandchild),

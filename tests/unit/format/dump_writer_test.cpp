@@ -178,12 +178,12 @@ TEST(DumpWriter, WritesTheMembersInTheOrderOfTheFormat) {
     EXPECT_EQ(json["format_version"], 1);
     EXPECT_EQ(members_of(json["dump"]),
               (names{"id", "trigger", "time", "duration_us", "complete", "warnings", "counts"}));
-    EXPECT_EQ(members_of(json["dump"]["counts"]), (names{"tasks", "frames", "dropped", "torn",
-                                                         "unreadable", "untracked", "cut"}));
-    EXPECT_EQ(members_of(json["process"]),
-              (names{"pid", "comm", "exe", "build_id", "hostname", "uid", "cgroup", "start_time",
-                     "uptime_seconds", "threads", "rss_bytes", "open_fds", "fd_limit",
-                     "agent_version"}));
+    EXPECT_EQ(members_of(json["dump"]["counts"]),
+              (names{"tasks", "frames", "dropped", "torn", "unreadable", "untracked", "cut"}));
+    EXPECT_EQ(
+        members_of(json["process"]),
+        (names{"pid", "comm", "exe", "build_id", "hostname", "uid", "cgroup", "start_time",
+               "uptime_seconds", "threads", "rss_bytes", "open_fds", "fd_limit", "agent_version"}));
     EXPECT_EQ(members_of(json["summary"]),
               (names{"by_state", "by_activity", "by_await_site", "by_object", "other_await_sites",
                      "other_objects", "other_groups_tasks"}));
@@ -219,12 +219,18 @@ TEST(DumpWriter, WritesAnEmptySnapshot) {
 
 TEST(DumpWriter, TellsAboutTheDump) {
     world w;
-    w.all.trigger = {.kind = "signal", .signal = 10, .sender_pid = 77, .sender_uid = 0, .merged = 2};
+    w.all.trigger = {
+        .kind = "signal", .signal = 10, .sender_pid = 77, .sender_uid = 0, .merged = 2};
     w.all.duration_us = 1234;
     const std::string_view warnings[] = {"first \"warning\"", "second"};
     w.all.warnings = warnings;
-    w.all.counts = {.tasks = 1, .frames = 2, .dropped = 3, .torn = 4, .unreadable = 5,
-                    .untracked = 6, .cut = 7};
+    w.all.counts = {.tasks = 1,
+                    .frames = 2,
+                    .dropped = 3,
+                    .torn = 4,
+                    .unreadable = 5,
+                    .untracked = 6,
+                    .cut = 7};
     const ordered_json dump = w.json()["dump"];
     EXPECT_EQ(dump, ordered_json::parse(R"({
         "id": "4242-1234567-1",
@@ -251,10 +257,19 @@ TEST(DumpWriter, WritesAnUnknownSenderAsNull) {
 
 TEST(DumpWriter, DescribesTheProcess) {
     world w;
-    w.all.process = {.pid = 4242, .comm = "orderd", .exe = "/usr/bin/orderd", .build_id = "0a1b",
-                     .hostname = "host", .cgroup = "/system.slice", .uid = 0,
-                     .start_time_unix_ns = 0, .uptime_seconds = 12.5, .threads = 4,
-                     .rss_bytes = 123456789012, .open_fds = 0, .fd_limit = 1024,
+    w.all.process = {.pid = 4242,
+                     .comm = "orderd",
+                     .exe = "/usr/bin/orderd",
+                     .build_id = "0a1b",
+                     .hostname = "host",
+                     .cgroup = "/system.slice",
+                     .uid = 0,
+                     .start_time_unix_ns = 0,
+                     .uptime_seconds = 12.5,
+                     .threads = 4,
+                     .rss_bytes = 123456789012,
+                     .open_fds = 0,
+                     .fd_limit = 1024,
                      .agent_version = "0.1.0"};
     EXPECT_EQ(w.json()["process"], ordered_json::parse(R"({
         "pid": 4242, "comm": "orderd", "exe": "/usr/bin/orderd", "build_id": "0a1b",
@@ -470,10 +485,9 @@ TEST(DumpWriter, WritesNameLabelsAndCancellation) {
     EXPECT_EQ(task["name"], "session 7");
     EXPECT_EQ(task["cancelled"], true);
     EXPECT_EQ(task["labels"], ordered_json::parse(R"({"tenant":"acme","route":"/orders"})"));
-    EXPECT_EQ(members_of(task),
-              (names{"id", "name", "state", "activity", "cancelled", "age_seconds",
-                     "suspended_seconds", "resumes", "thread", "labels", "created",
-                     "await_chain"}));
+    EXPECT_EQ(members_of(task), (names{"id", "name", "state", "activity", "cancelled",
+                                       "age_seconds", "suspended_seconds", "resumes", "thread",
+                                       "labels", "created", "await_chain"}));
 }
 
 TEST(DumpWriter, TakesTheOutermostNameOfAChain) {
@@ -556,8 +570,8 @@ TEST(DumpWriter, TellsLocalsOfOneNameApart) {
 TEST(DumpWriter, CountsLocalsOverTheirBound) {
     world w;
     w.chain(1);
-    w.details.locals_of[w.frames[0].address].resize(
-        100, {.name = "x", .type = "int", .value = "1"});
+    w.details.locals_of[w.frames[0].address].resize(100,
+                                                    {.name = "x", .type = "int", .value = "1"});
     EXPECT_EQ(w.task()["await_chain"][0]["locals"].size(), 64U);
     EXPECT_EQ(w.outcome.omitted, 36U);
 }
@@ -617,10 +631,9 @@ TEST(DumpWriter, ConnectsAJoinWithItsChildren) {
     EXPECT_FALSE(tasks[0].contains("awaited_by"));
     EXPECT_EQ(tasks[1]["awaited_by"], w.id(joining));
     EXPECT_EQ(tasks[2]["awaited_by"], w.id(joining));
-    EXPECT_EQ(members_of(tasks[0]),
-              (names{"id", "name", "state", "activity", "cancelled", "age_seconds",
-                     "suspended_seconds", "resumes", "thread", "created", "children",
-                     "child_count", "await_chain"}));
+    EXPECT_EQ(members_of(tasks[0]), (names{"id", "name", "state", "activity", "cancelled",
+                                           "age_seconds", "suspended_seconds", "resumes", "thread",
+                                           "created", "children", "child_count", "await_chain"}));
 }
 
 TEST(DumpWriter, ListsAtMost64ChildrenAndCountsAll) {
@@ -662,14 +675,18 @@ TEST(DumpWriter, WritesVerdicts) {
     const std::uint32_t task = w.chain(2);
     const std::uint32_t tasks[] = {task};
     const std::string_view evidence[] = {"pool backend: 4 of 4 held"};
-    const model::verdict verdicts[] = {{.kind = "wait_cycle", .severity = "error",
+    const model::verdict verdicts[] = {{.kind = "wait_cycle",
+                                        .severity = "error",
                                         .statement = "4 tasks wait for each other",
-                                        .tasks = tasks, .task_count = 4, .evidence = evidence}};
+                                        .tasks = tasks,
+                                        .task_count = 4,
+                                        .evidence = evidence}};
     w.all.verdicts = verdicts;
-    EXPECT_EQ(w.json()["verdicts"][0].dump(),
-              R"({"kind":"wait_cycle","severity":"error","statement":"4 tasks wait for each other",)"
-              R"("tasks":[")" +
-                  w.id(task) + R"("],"task_count":4,"evidence":["pool backend: 4 of 4 held"]})");
+    EXPECT_EQ(
+        w.json()["verdicts"][0].dump(),
+        R"({"kind":"wait_cycle","severity":"error","statement":"4 tasks wait for each other",)"
+        R"("tasks":[")" +
+            w.id(task) + R"("],"task_count":4,"evidence":["pool backend: 4 of 4 held"]})");
 }
 
 TEST(DumpWriter, WritesTheSummary) {
@@ -679,7 +696,11 @@ TEST(DumpWriter, WritesTheSummary) {
     const model::site_count by_site[] = {{.site = 0x1000, .awaitable = "timer", .count = 5},
                                          {.site = 0, .awaitable = "", .count = 1}};
     const model::object_count by_object[] = {
-        {.kind = "pool", .name = "backend", .object = 0x10, .count = 3, .described = true,
+        {.kind = "pool",
+         .name = "backend",
+         .object = 0x10,
+         .count = 3,
+         .described = true,
          .holders = holders},
         {.kind = "", .name = "", .object = 0, .count = 1, .described = false, .holders = {}}};
     w.details.places[0x1000] = {"serve", "serve.cpp", 11, false};
@@ -739,7 +760,8 @@ TEST(DumpWriter, WritesGroups) {
     w.all.groups = groups;
     EXPECT_EQ(w.json()["groups"][0], ordered_json::parse(R"({
         "count": 2, "state": "pending", "activity": "suspended",
-        "oldest": ")" + w.id(oldest) + R"(", "newest": ")" + w.id(newest) + R"(",
+        "oldest": ")" + w.id(oldest) + R"(", "newest": ")" +
+                                                         w.id(newest) + R"(",
         "oldest_suspended_seconds": 2.0, "newest_suspended_seconds": 1.0,
         "chain": [{"function": null, "file": null, "line": null, "library": true},
                   {"function": "leaf", "file": "leaf.cpp", "line": 3, "library": false}],
@@ -767,11 +789,15 @@ void fill_with(world& w, std::string_view text) {
     static std::vector<std::string_view> texts;
     labels = {{text, text}};
     texts = {text, text};
-    verdicts = {{.kind = text, .severity = text, .statement = text, .tasks = {}, .task_count = 0,
+    verdicts = {{.kind = text,
+                 .severity = text,
+                 .statement = text,
+                 .tasks = {},
+                 .task_count = 0,
                  .evidence = texts}};
     by_site = {{.site = 0x1000, .awaitable = text, .count = 1}};
-    by_object = {{.kind = text, .name = text, .object = 1, .count = 1, .described = true,
-                  .holders = {}}};
+    by_object = {
+        {.kind = text, .name = text, .object = 1, .count = 1, .described = true, .holders = {}}};
     modules = {{.path = text, .build_id = text}};
     w.chain(2);
     w.give(0, {.name = text, .labels = labels});
@@ -787,7 +813,11 @@ void fill_with(world& w, std::string_view text) {
                                              .remote_endpoint = text};
     w.all.id = text;
     w.all.trigger.kind = text;
-    w.all.process = {.comm = text, .exe = text, .build_id = text, .hostname = text, .cgroup = text,
+    w.all.process = {.comm = text,
+                     .exe = text,
+                     .build_id = text,
+                     .hostname = text,
+                     .cgroup = text,
                      .agent_version = text};
     w.all.warnings = texts;
     w.all.verdicts = verdicts;

@@ -8,9 +8,13 @@
 namespace corodump::format {
 namespace {
 
-std::string_view text_of(const fragment& found) { return {found.text, found.size}; }
+std::string_view text_of(const fragment& found) {
+    return {found.text, found.size};
+}
 
-std::string place(std::uint64_t site) { return "place " + std::to_string(site * 977); }
+std::string place(std::uint64_t site) {
+    return "place " + std::to_string(site * 977);
+}
 
 TEST(FragmentCache, FindsWhatWasInserted) {
     std::vector<std::byte> memory(64 * 1024);

@@ -1,0 +1,112 @@
+#include "agent/base/arena.hpp"
+
+#include <gtest/gtest.h>
+#include <sys/mman.h>
+#include <unistd.h>
+
+#include <cerrno>
+#include <cstdint>
+#include <utility>
+#include <vector>
+
+namespace corodump::base {
+namespace {
+
+std::size_t resident_pages(const void* start, std::size_t bytes) {
+    const auto page = static_cast<std::size_t>(::sysconf(_SC_PAGESIZE));
+    std::vector<unsigned char> pages(bytes / page);
+    EXPECT_EQ(::mincore(const_cast<void*>(start), bytes, pages.data()), 0);
+    std::size_t count = 0;
+    for (const unsigned char one : pages) count += one & 1U;
+    return count;
+}
+
+TEST(Arena, RefusesUntilReserved) {
+    arena memory;
+    EXPECT_TRUE(memory.allocate_span<int>(1).empty());
+    EXPECT_EQ(memory.refusals(), 1U);
+    EXPECT_EQ(memory.reserve(0).error(), EINVAL);
+    EXPECT_EQ(memory.reserve(SIZE_MAX).error(), EINVAL);
+    EXPECT_TRUE(memory.reserve(1).ok());
+    EXPECT_EQ(memory.reserve(1).error(), EBUSY);
+    EXPECT_FALSE(memory.allocate_span<int>(1).empty());
+}
+
+TEST(Arena, AlignsAndInitialises) {
+    struct record {
+        std::uint64_t number = 7;
+        std::uint32_t other = 9;
+    };
+    arena memory;
+    ASSERT_TRUE(memory.reserve(1 << 20).ok());
+    EXPECT_EQ(memory.copy("x"), "x");
+    const auto records = memory.allocate_span<record>(3);
+    ASSERT_EQ(records.size(), 3U);
+    EXPECT_EQ(reinterpret_cast<std::uintptr_t>(records.data()) % alignof(record), 0U);
+    EXPECT_EQ(records[2].number, 7U);
+    EXPECT_EQ(records[2].other, 9U);
+    EXPECT_EQ(memory.copy("text").data()[4], '\0');
+}
+
+TEST(Arena, CountsWhatDoesNotFitAndStaysAsItWas) {
+    arena memory;
+    ASSERT_TRUE(memory.reserve(4096).ok());
+    const auto first = memory.allocate_span<char>(4000);
+    ASSERT_EQ(first.size(), 4000U);
+    EXPECT_TRUE(memory.allocate_span<char>(97).empty());
+    EXPECT_TRUE(memory.allocate_span<std::uint64_t>(SIZE_MAX / 8).empty());
+    EXPECT_TRUE(memory.allocate_span<std::uint64_t>(SIZE_MAX).empty());
+    EXPECT_EQ(memory.refusals(), 3U);
+    EXPECT_EQ(memory.used(), 4000U);
+    EXPECT_EQ(memory.allocate_span<char>(96).size(), 96U);
+    EXPECT_TRUE(memory.allocate_span<char>(0).empty());
+    EXPECT_EQ(memory.refusals(), 3U);
+}
+
+TEST(Arena, InitialisesAgainAfterARewind) {
+    arena memory;
+    ASSERT_TRUE(memory.reserve(1 << 16).ok());
+    const auto mark = memory.mark();
+    memory.allocate_span<char>(100)[50] = 'x';
+    memory.rewind(mark);
+    EXPECT_EQ(memory.allocate_span<char>(100)[50], '\0');
+    EXPECT_EQ(memory.peak(), 100U);
+}
+
+TEST(Arena, ShrinksOnlyTheNewestAllocation) {
+    arena memory;
+    ASSERT_TRUE(memory.reserve(1 << 16).ok());
+    const auto first = memory.allocate_span<int>(10);
+    EXPECT_EQ(memory.shrink_last(first, 4).size(), 4U);
+    EXPECT_EQ(memory.used(), 16U);
+    const auto second = memory.allocate_span<int>(10);
+    EXPECT_EQ(memory.shrink_last(first, 2).size(), 10U);
+    EXPECT_EQ(memory.shrink_last(second, 0).size(), 0U);
+}
+
+TEST(Arena, GivesPagesBack) {
+    arena memory;
+    constexpr std::size_t size = 8 << 20;
+    ASSERT_TRUE(memory.reserve(size).ok());
+    const auto all = memory.allocate_span<char>(size);
+    const std::size_t touched = resident_pages(all.data(), size);
+    EXPECT_GT(touched, 1000U);
+    memory.rewind(size / 2);
+    memory.trim();
+    EXPECT_LE(resident_pages(all.data(), size), touched / 2 + 1);
+    memory.release();
+    EXPECT_EQ(resident_pages(all.data(), size), 0U);
+    EXPECT_EQ(memory.allocate_span<char>(16)[0], '\0');
+}
+
+TEST(Arena, MovesWithItsMemory) {
+    arena from;
+    ASSERT_TRUE(from.reserve(4096).ok());
+    const auto text = from.copy("kept");
+    const arena to(std::move(from));
+    EXPECT_EQ(text, "kept");
+    EXPECT_EQ(to.used(), 5U);
+}
+
+}  // namespace
+}  // namespace corodump::base

@@ -1,0 +1,123 @@
+#include "agent/base/config.hpp"
+
+#include <gtest/gtest.h>
+
+#include <csignal>
+#include <map>
+#include <string>
+
+namespace corodump::base {
+namespace {
+
+// parse_config takes a plain function, as getenv is one.
+std::map<std::string, std::string> environment;
+const char* look_up(const char* name) {
+    const auto found = environment.find(name);
+    return found == environment.end() ? nullptr : found->second.c_str();
+}
+
+parsed_config parse(std::map<std::string, std::string> with) {
+    environment = std::move(with);
+    return parse_config(look_up);
+}
+
+TEST(Config, HasDefaultsWhereNothingIsSet) {
+    const parsed_config got = parse({});
+    EXPECT_TRUE(got.problems.empty());
+    EXPECT_EQ(got.values.directory, "/tmp");
+    EXPECT_EQ(got.values.signal, SIGUSR1);
+    EXPECT_EQ(got.values.max_tasks, 2'000'000U);
+    EXPECT_EQ(got.values.max_files, 16U);
+    EXPECT_FALSE(got.values.off);
+    EXPECT_EQ(got.values.redact.patterns().size(), 8U);
+}
+
+TEST(Config, TakesGoodValues) {
+    const parsed_config got = parse({{"CORODUMP_DIR", "/var/dumps"},
+                                     {"CORODUMP_SIGNAL", "SIGUSR2"},
+                                     {"CORODUMP_MAX_TASKS", "1000"},
+                                     {"CORODUMP_MAX_FILES", " 3 "},
+                                     {"CORODUMP_REDACT", "pin,card*number"},
+                                     {"CORODUMP_OFF", "Yes"}});
+    EXPECT_TRUE(got.problems.empty());
+    EXPECT_EQ(got.values.directory, "/var/dumps");
+    EXPECT_EQ(got.values.signal, SIGUSR2);
+    EXPECT_EQ(got.values.max_tasks, 1000U);
+    EXPECT_EQ(got.values.max_files, 3U);
+    EXPECT_TRUE(got.values.off);
+    EXPECT_TRUE(got.values.redact.matches("CardHolderNumber"));
+    EXPECT_FALSE(got.values.redact.matches("password"));
+}
+
+TEST(Config, KeepsTheDefaultAndSaysWhyForBadValues) {
+    const parsed_config got = parse({{"CORODUMP_DIR", "dumps"},
+                                     {"CORODUMP_SIGNAL", "SEGV"},
+                                     {"CORODUMP_MAX_TASKS", "0"},
+                                     {"CORODUMP_MAX_FILES", "many"},
+                                     {"CORODUMP_OFF", "perhaps"}});
+    ASSERT_EQ(got.problems.size(), 5U);
+    EXPECT_EQ(got.problems[0], "CORODUMP_DIR=\"dumps\" is ignored: the path is not absolute");
+    EXPECT_NE(got.problems[1].find("CORODUMP_SIGNAL=\"SEGV\""), std::string::npos);
+    EXPECT_EQ(got.values.directory, "/tmp");
+    EXPECT_EQ(got.values.signal, SIGUSR1);
+    EXPECT_EQ(got.values.max_tasks, 2'000'000U);
+    EXPECT_EQ(got.values.max_files, 16U);
+    EXPECT_FALSE(got.values.off);
+}
+
+TEST(Config, TakesAnEmptyValueForUnset) {
+    const parsed_config got = parse({{"CORODUMP_DIR", ""}, {"CORODUMP_SIGNAL", "  "}});
+    EXPECT_TRUE(got.problems.empty());
+    EXPECT_EQ(got.values.directory, "/tmp");
+}
+
+TEST(Config, KnowsSignalsByNameAndNumber) {
+    EXPECT_EQ(parse_signal("SIGUSR2"), SIGUSR2);
+    EXPECT_EQ(parse_signal("usr1"), SIGUSR1);
+    EXPECT_EQ(parse_signal("12"), 12);
+    EXPECT_EQ(parse_signal("RTMIN+3"), SIGRTMIN + 3);
+    EXPECT_EQ(parse_signal("SIGRTMAX-1"), SIGRTMAX - 1);
+    EXPECT_EQ(parse_signal("rtmin"), SIGRTMIN);
+    for (const char* bad : {"", "USR3", "RTMIN+99", "RTMIN-1", "RTMAX+1", "RTMIN+", "-1", "99999",
+                            "SIG", "SIGSIGUSR1", "a name that is far too long"}) {
+        EXPECT_EQ(parse_signal(bad), 0) << bad;
+    }
+}
+
+TEST(Config, RefusesSignalsThatHaveAnotherPurpose) {
+    for (const int signal : {SIGKILL, SIGSTOP, SIGSEGV, SIGBUS, SIGABRT, SIGCHLD, SIGPIPE, SIGTERM,
+                             SIGINT, SIGALRM, 0, -1, 32, 33, 65}) {
+        EXPECT_FALSE(is_usable_signal(signal)) << signal;
+    }
+    EXPECT_TRUE(is_usable_signal(SIGUSR1));
+    EXPECT_TRUE(is_usable_signal(SIGQUIT));
+    EXPECT_TRUE(is_usable_signal(SIGRTMIN));
+    EXPECT_TRUE(is_usable_signal(SIGRTMAX));
+}
+
+TEST(Redaction, MatchesAnywhereWhateverTheCase) {
+    const redaction standard = redaction::standard();
+    for (const char* secret :
+         {"password", "userPassword", "API_KEY", "Authorization", "session_cookie"}) {
+        EXPECT_TRUE(standard.matches(secret)) << secret;
+    }
+    for (const char* harmless : {"", "user", "pass", "order_id"}) {
+        EXPECT_FALSE(standard.matches(harmless)) << harmless;
+    }
+}
+
+TEST(Redaction, UnderstandsStarsNoneAndLists) {
+    const redaction some = redaction::parse(" A*b , ,c*d*E,");
+    EXPECT_EQ(some.patterns().size(), 2U);
+    EXPECT_TRUE(some.matches("xxaxxbxx"));
+    EXPECT_TRUE(some.matches("ab"));
+    EXPECT_FALSE(some.matches("ba"));
+    EXPECT_TRUE(some.matches("CDE"));
+    EXPECT_FALSE(some.matches("ced"));
+    EXPECT_TRUE(redaction::parse("None").empty());
+    EXPECT_FALSE(redaction::parse("none").matches("password"));
+    EXPECT_TRUE(redaction::parse("*").matches("anything"));
+}
+
+}  // namespace
+}  // namespace corodump::base
