@@ -4,7 +4,7 @@ include(CMakePackageConfigHelpers)
 set(package_dir "${CMAKE_INSTALL_LIBDIR}/cmake/corodump")
 set(exported corodump_headers corodump_agent corodump_auto)
 if(CORODUMP_WITH_ASIO)
-    list(APPEND exported corodump_asio)
+    list(APPEND exported corodump_asio corodump_asio_standalone)
 endif()
 
 install(
@@ -42,6 +42,9 @@ if(CORODUMP_BUILD_CLI)
                                   COMPONENT corodump-command)
     install(FILES docs/corodump.schema.json DESTINATION ${CMAKE_INSTALL_DATADIR}/corodump
                                             COMPONENT corodump-command)
-    file(GLOB documents CONFIGURE_DEPENDS README.md CHANGELOG.md docs/*.md)
-    install(FILES ${documents} DESTINATION ${CMAKE_INSTALL_DOCDIR} COMPONENT corodump-command)
+    install(FILES README.md CHANGELOG.md DESTINATION ${CMAKE_INSTALL_DOCDIR}
+                                         COMPONENT corodump-command)
+    # In a folder of their own, as here, so that the links between the pages hold.
+    install(DIRECTORY docs DESTINATION ${CMAKE_INSTALL_DOCDIR} COMPONENT corodump-command
+            FILES_MATCHING PATTERN "*.md" PATTERN examples EXCLUDE)
 endif()

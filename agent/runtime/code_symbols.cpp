@@ -31,6 +31,12 @@ std::string_view code_symbols::name_of(std::uint64_t code, std::span<char> out) 
     return {out.data(), bytes};
 }
 
+bool code_symbols::is_code(std::uint64_t address) noexcept {
+    read();
+    const symbols::module_info* const image = map_.find(address);
+    return image != nullptr && address >= image->text_start && address < image->text_end;
+}
+
 std::span<const model::module> code_symbols::modules() noexcept {
     read();
     const auto made = memory_->allocate_span<model::module>(map_.modules.size());

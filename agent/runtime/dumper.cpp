@@ -115,8 +115,9 @@ void dumper::describe_request(model::snapshot& to, const triggers::dump_request&
     if (older.count == 0) return;
     char buffer[160];
     base::text text(buffer);
-    text.decimal(older.count).append(" threads, older than the agent, do not block its signal: a ");
-    builder_.warn(text.append("plain kill may interrupt their system calls").view());
+    text.decimal(older.count).append(older.count == 1 ? " thread" : " threads");
+    text.append(" older than the agent may be interrupted in system calls by a ");
+    builder_.warn(text.append("plain kill").view());
 }
 
 base::file_result dumper::write(const model::snapshot& from,

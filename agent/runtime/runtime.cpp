@@ -59,12 +59,13 @@ void log_outcome(const triggers::dump_outcome& outcome, std::int64_t microsecond
     char buffer[1024];
     base::text line(buffer);
     if (outcome.error == 0) {
-        line.append("corodump: dumped ").decimal(parts().dumps.last_task_count());
-        line.append(" tasks to ").append(outcome.path).append(" in ");
+        const std::uint64_t tasks = parts().dumps.last_task_count();
+        line.append("dumped ").decimal(tasks).append(tasks == 1 ? " task to " : " tasks to ").append(outcome.path);
+        line.append(" in ");
         line.fixed(static_cast<double>(microseconds) / 1000.0, 1).append(" ms");
         return base::log(base::log_level::info, line.view());
     }
-    line.append("corodump: no dump: ").append(outcome.text).append(" in ");
+    line.append("no dump: ").append(outcome.text).append(" in ");
     line.append(parts().config.directory).append(": ");
     line.append(base::error_text(outcome.error));
     base::log(base::log_level::error, line.view());
@@ -97,20 +98,28 @@ void revive() noexcept {
         parts().beacon.show_threads(triggers::signal_thread_tid(), watch.tid());
 }
 
+void log_problem(std::string_view problem) noexcept {
+    base::log(base::log_level::warning, problem);
+}
+
 base::config defaults_from(const corodump_options_v1& options) {
     base::config defaults;
-    if (options.directory != nullptr) defaults.directory = options.directory;
-    if (options.signal != 0) defaults.signal = options.signal;
+    if (options.directory != nullptr) {
+        if (options.directory[0] == '/')
+            defaults.directory = options.directory;
+        else
+            log_problem("options::directory is not an absolute path: /tmp is used");
+    }
+    if (options.signal != 0) {
+        if (base::is_usable_signal(options.signal))
+            defaults.signal = options.signal;
+        else
+            log_problem("options::signal cannot serve: SIGUSR1 is used");
+    }
     if (options.max_tasks != 0) defaults.max_tasks = options.max_tasks;
     if (options.max_files != 0) defaults.max_files = options.max_files;
     if (options.redact != nullptr) defaults.redact = base::redaction::parse(options.redact);
     return defaults;
-}
-
-void log_problem(std::string_view problem) noexcept {
-    char buffer[512];
-    base::log(base::log_level::warning,
-              base::text(buffer).append("corodump: ").append(problem).view());
 }
 
 int start_threads() noexcept {
@@ -137,10 +146,10 @@ int start_threads() noexcept {
 }
 
 int install_parts(const corodump_options_v1& options) {
+    base::prepare_log();
     const base::config defaults = defaults_from(options);
     base::parsed_config parsed = base::config_from_environment(defaults);
     if (parsed.values.off) return ECANCELED;
-    base::prepare_log();
     for (const std::string& problem : parsed.problems) log_problem(problem);
     if (!parts_made) {
         new (parts_memory) agent_parts{};

@@ -30,8 +30,10 @@ constexpr unsigned detail_tag_slot = 1;
 constexpr std::size_t max_head_words = 64;
 constexpr std::size_t argument_words = 8;
 constexpr std::size_t max_handler_words = 64;
+constexpr unsigned max_untracked_leaves = 128;
 constexpr std::size_t max_state_words = 24;
 constexpr std::uint32_t max_looks = 16384;
+constexpr unsigned max_ancestors = 64;
 
 void set(model::frame& f, std::uint8_t bits) noexcept {
     f.marks = static_cast<std::uint8_t>((f.marks | bits) & 63U);
@@ -102,7 +104,9 @@ void chain_builder::read(std::uint32_t index) noexcept {
 /// State, activity and definition, from the record's types and the tag.
 void chain_builder::settle(model::frame& f, std::uint64_t tag_word) noexcept {
     const sources::awaitable_facts& what = types_.awaitable(f.awaitable);
-    f.activity = activity_of(f, types_.promise(f.promise), what);
+    const sources::promise_facts& promise = types_.promise(f.promise);
+    f.activity = activity_of(f, promise, what);
+    f.library = (promise.flags & detail::promise_is_library) != 0;
     if (f.activity == model::activity::suspended && what.known) {
         if (what.kind == detail::awaits_nothing) f.state = model::task_state::done;
         if (what.kind == detail::awaits_nothing_failed) f.state = model::task_state::failed;
@@ -271,9 +275,12 @@ void chain_builder::check_down(std::uint32_t child) noexcept {
 bool chain_builder::may_be_above(std::uint32_t parent, std::uint32_t child) noexcept {
     const model::frame& p = frames_[parent];
     const model::frame& c = frames_[child];
-    if (!waits(p) || p.state != model::task_state::pending || p.parent == child ||
-        has(p, has_child_in_awaiter))
+    if (!waits(p) || p.state != model::task_state::pending || has(p, has_child_in_awaiter))
         return false;
+    std::uint32_t above = p.parent;
+    for (unsigned i = 0; i < max_ancestors && above != no_index && above != child; ++i)
+        above = frames_[above].parent;
+    if (above == child) return false;
     const bool ended = c.activity == model::activity::suspended && c.state != model::task_state::pending;
     const bool yields = waits(c) && kind_of(c) == detail::awaits_yield;
     if (!ended && !yields) return true;
@@ -404,6 +411,32 @@ void chain_builder::count() noexcept {
         for (; at != no_index && !frames_[at].root; at = frames_[at].first_child) ++depth;
         if (depth > model::max_chain_frames) counts_.cut += depth - model::max_chain_frames;
     }
+}
+
+bool chain_builder::is_coroutine(std::uint64_t address, code_names& code) noexcept {
+    std::uint64_t parts[2];  // resume and destroy
+    return address >= 4096 && (address & 7U) == 0 &&
+           base::safe_copy(parts, address, sizeof parts) == sizeof parts &&
+           code.is_code(parts[0]) && code.is_code(parts[1]);
+}
+
+std::uint64_t chain_builder::count_untracked(code_names& code) noexcept {
+    std::uint64_t found = 0;
+    unsigned looked_at = 0;
+    for (const model::frame& f : frames_) {
+        if (!waits(f) || f.first_child != no_index || f.state != model::task_state::pending)
+            continue;
+        if (++looked_at > max_untracked_leaves) break;
+        std::uint64_t begin = 0;
+        for (const std::uint64_t word : awaiter_words(f, begin)) {
+            if (word < 4096 || index_.containing(word) != no_index) continue;
+            // A handle, or a promise's address straight behind the two pointers.
+            if (!is_coroutine(word, code) && !is_coroutine(word - 16, code)) continue;
+            ++found;
+            break;
+        }
+    }
+    return found;
 }
 
 }  // namespace corodump::snapshot

@@ -22,6 +22,7 @@
 #include <span>
 
 #include "agent/model/snapshot.hpp"
+#include "agent/snapshot/code_names.hpp"
 #include "agent/sources/frame_index.hpp"
 #include "agent/sources/type_facts.hpp"
 
@@ -43,7 +44,12 @@ public:
     /// Fills state, activity, definition, site, parent, first_child, next_sibling and root.
     chain_counts build() noexcept;
 
+    /// How many leaves seem to await a coroutine that is not tracked: their awaiter names something
+    /// that begins with the two code addresses of a coroutine frame. Looks at 128 leaves.
+    [[nodiscard]] std::uint64_t count_untracked(code_names& code) noexcept;
+
 private:
+    [[nodiscard]] static bool is_coroutine(std::uint64_t address, code_names& code) noexcept;
     void read(std::uint32_t index) noexcept;
     void settle(model::frame& f, std::uint64_t tag_word) noexcept;
     void note_children(std::uint32_t parent) noexcept;

@@ -14,6 +14,8 @@ class code_names {
 public:
     /// The cleaned function name, in `out`; empty: unknown.
     virtual std::string_view name_of(std::uint64_t code, std::span<char> out) noexcept = 0;
+    /// The address lies in an executable mapping of an image.
+    virtual bool is_code(std::uint64_t address) noexcept = 0;
 
 protected:
     ~code_names() = default;

@@ -114,7 +114,7 @@ void overview::note_group(std::uint32_t root, std::uint32_t leaf) noexcept {
     const auto leaf_at = [&](std::uint32_t at) { return model::leaf_of(snapshot_, at); };
     if (of.oldest == no_index || waited(snapshot_, leaf) > waited(snapshot_, leaf_at(of.oldest)))
         of.oldest = root;
-    if (of.newest == no_index || waited(snapshot_, leaf) < waited(snapshot_, leaf_at(of.newest)))
+    if (of.newest == no_index || waited(snapshot_, leaf) <= waited(snapshot_, leaf_at(of.newest)))
         of.newest = root;
 }
 

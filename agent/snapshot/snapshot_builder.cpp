@@ -47,7 +47,9 @@ model::snapshot& snapshot_builder::build(const build_options& options) noexcept 
         warn("no memory for a snapshot");
         return snapshot_;
     }
-    const chain_counts chains = chain_builder(copied.frames, *index, *types).build();
+    chain_builder builder(copied.frames, *index, *types);
+    const chain_counts chains = builder.build();
+    snapshot_.counts.untracked = builder.count_untracked(code_);
     snapshot_.frames = copied.frames;
     snapshot_.counts.unreadable = chains.unreadable;
     snapshot_.counts.cut = chains.cut;
@@ -94,6 +96,7 @@ void snapshot_builder::note_losses(std::uint64_t cycles) noexcept {
     lost(counts.dropped, " frames are left out: over the cap of CORODUMP_MAX_TASKS");
     lost(counts.torn, " frames changed each time they were read, and are left out");
     lost(counts.unreadable, " frames could not be read; their chains end there");
+    lost(counts.untracked, " leaves await coroutines that are not tracked");
     lost(counts.cut, " frames are left out of chains deeper than 256");
     lost(cycles, " await cycles were found and cut open");
     lost(memory_.refusals(), " allocations did not fit the snapshot's memory");

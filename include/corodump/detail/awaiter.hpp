@@ -197,6 +197,8 @@ public:
     [[gnu::always_inline]] auto await_suspend(std::coroutine_handle<Promise> handle) noexcept(
         noexcept(ref().await_suspend(library_handle(handle)))) {
         if constexpr (described) ref().describe(description_);
+        // Again: GCC builds all awaiters of an expression before it suspends in the first.
+        own_->awaitable.store(&info, std::memory_order_release);
         suspend(own_, this);
         using result = decltype(ref().await_suspend(library_handle(handle)));
         if constexpr (noexcept(ref().await_suspend(library_handle(handle)))) {

@@ -98,6 +98,11 @@ private:
     record* own_;
 };
 
+template <class T>
+inline constexpr bool is_marked_awaiter = false;
+template <class Inner, awaitable_kind Kind>
+inline constexpr bool is_marked_awaiter<marked_awaiter<Inner, Kind>> = true;
+
 template <awaitable_kind Kind, class Near, class Make>
 auto mark_awaiter(record* own, Make make) {
     return marked_awaiter<typename inner_of<Make, Near>::type, Kind>(own, make,

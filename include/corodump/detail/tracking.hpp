@@ -105,7 +105,8 @@ inline constexpr awaitable_info start_info{layout_version, awaits_start, "", 0, 
 
 [[gnu::always_inline]] inline void leave(record* own) noexcept {
     thread_state* const thread = corodump_thread_v1;
-    if (thread->depth.load(std::memory_order_relaxed) == 0) [[likely]]
+    if (thread->running.load(std::memory_order_relaxed) == own &&
+        thread->depth.load(std::memory_order_relaxed) == 0) [[likely]]
         thread->running.store(nullptr, std::memory_order_relaxed);
     else
         corodump_leave_v1(own);
