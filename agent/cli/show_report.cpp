@@ -20,6 +20,7 @@ namespace {
 constexpr std::size_t shown_groups = 10;
 constexpr std::size_t shown_rows = 5;
 constexpr std::size_t shown_evidence = 6;
+constexpr std::size_t aligned_place = 30;  ///< columns; a longer place pushes only its own row
 
 std::string or_unknown(format::text what) {
     return what ? printable(what.view()) : "unknown";
@@ -259,18 +260,20 @@ void show_report::sites() {
     for (std::size_t i = 0; i < shown; ++i) {
         cells.emplace_back(names_.function(sites[i].where.function), names_.place(sites[i].where));
         columns[0] = std::max(columns[0], display_width(cells.back().first));
-        columns[1] = std::max(columns[1], display_width(cells.back().second));
+        const std::size_t place = display_width(cells.back().second);
+        if (place <= aligned_place) columns[1] = std::max(columns[1], place);
     }
     if (shown != 0) out_ << "  parked at\n";
     for (std::size_t i = 0; i < shown; ++i) {
         const std::string count = human_count(sites[i].count);
-        const std::size_t used = 14 + columns[0] + columns[1];
-        std::string awaited = names_.type(sites[i].awaitable);
+        const std::string awaited = names_.type(sites[i].awaitable);
+        const std::size_t place = std::max(columns[1], display_width(cells[i].second));
+        const bool fits =
+            14 + columns[0] + place + display_width(awaited) <= names_.options().width;
         out_ << std::string(8 - std::min<std::size_t>(count.size(), 8), ' ') << count << "  "
              << padded(cells[i].first, columns[0]) << "  "
-             << colour_(paint::place, padded(cells[i].second, columns[1]));
-        const bool fits = used + display_width(awaited) <= names_.options().width;
-        out_ << (fits ? "  " : "\n            ") << colour_(paint::dim, awaited) << '\n';
+             << colour_(paint::place, fits ? padded(cells[i].second, place) : cells[i].second)
+             << (fits ? "  " : "\n            ") << colour_(paint::dim, awaited) << '\n';
     }
     std::uint64_t rest = all_.summary.other_await_sites;
     for (std::size_t i = shown; i < sites.size(); ++i) rest += sites[i].count;
@@ -285,7 +288,7 @@ void show_report::sites() {
 void show_report::groups(const std::vector<task_group>& groups) {
     const bool verdict = !groups.empty() && groups.front().verdict != 0;
     title("TASKS WITH EQUAL CHAINS",
-          verdict ? "those of the verdict first, then longest suspended first"
+          verdict ? "those of the verdict and behind it first, then longest suspended"
                   : "longest suspended first");
     const std::size_t shown =
         names_.options().all ? groups.size() : std::min(shown_groups, groups.size());
@@ -302,13 +305,13 @@ void show_report::group(const task_group& g, std::size_t number) {
          << colour_(paint::dim, "#" + std::to_string(number)) << ' '
          << colour_(paint::strong, counted(g.tasks.size(), "task")) << ", "
          << printable(oldest.state.view()) << ", " << still(oldest);
-    if (g.tasks.size() > 1 && oldest.suspended_seconds) {
-        out_ << (g.newest().suspended_seconds
-                     ? " … " + human_duration(*g.newest().suspended_seconds)
-                     : std::string(" …"));
+    if (g.newest().suspended_seconds && still(g.newest()) != still(oldest)) {
+        out_ << " … " << human_duration(*g.newest().suspended_seconds);
     }
     if (g.verdict != 0) {
         out_ << "  " << colour_(paint::alarm, "◀ verdict " + std::to_string(g.verdict));
+    } else if (g.behind != 0) {
+        out_ << "  " << colour_(paint::warning, "◁ behind verdict " + std::to_string(g.behind));
     }
     out_ << '\n';
     group_tasks(g);

@@ -52,6 +52,14 @@ std::string libraries(const format::chain_shape& chain, std::size_t at, std::siz
     return joined.empty() ? std::string() : " (" + joined + ')';
 }
 
+/// The outermost frame that is the user's own, else the outermost.
+const format::frame_shape* own_head(const format::chain_shape& chain) {
+    const auto own = std::find_if(chain.frames.begin(), chain.frames.end(),
+                                  [](const format::frame_shape* f) { return !f->library; });
+    if (own != chain.frames.end()) return *own;
+    return chain.frames.empty() ? nullptr : chain.frames.front();
+}
+
 std::string local_text(const format::local& local) {
     std::string value = "(could not be read)";
     if (local.value)
@@ -241,8 +249,9 @@ std::string show_tree::child_line(const format::task_id& id, std::size_t room) {
     if (child == nullptr) {
         rest = "not in this dump";
     } else {
-        const auto& frames = child->chain->frames;
-        if (!frames.empty()) rest = names_.function(frames.front()->function) + ", ";
+        if (const format::frame_shape* head = own_head(*child->chain)) {
+            rest = names_.function(head->function) + ", ";
+        }
         rest += child->awaits.awaitable ? "awaits " + names_.type(child->awaits.awaitable)
                                         : printable(child->activity.view());
         if (child->suspended_seconds) {

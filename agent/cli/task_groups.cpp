@@ -47,19 +47,38 @@ bool stiller(const format::task* a, const format::task* b) {
     return a->id < b->id;
 }
 
+/// The lower of two verdicts' numbers, where 0 is none.
+void lower(std::size_t& number, std::size_t other) {
+    number = number == 0 ? other : std::min(number, other);
+}
+
 void mark_verdicts(const format::dump& all, std::vector<task_group>& groups) {
     std::map<format::task_id, std::size_t> named;
     for (std::size_t i = 0; i < all.verdicts.size(); ++i) {
         for (const format::task_id& id : all.verdicts[i].tasks) named.emplace(id, i + 1);
     }
-    if (named.empty()) return;
+    std::map<std::uint64_t, std::size_t> objects;
     for (task_group& group : groups) {
         for (const format::task* t : group.tasks) {
             const auto at = named.find(t->id);
             if (at == named.end()) continue;
-            group.verdict = group.verdict == 0 ? at->second : std::min(group.verdict, at->second);
+            lower(group.verdict, at->second);
+            if (t->awaits.object != 0) lower(objects[t->awaits.object], at->second);
         }
     }
+    if (objects.empty()) return;
+    for (task_group& group : groups) {
+        for (const format::task* t : group.tasks) {
+            const auto at = objects.find(t->awaits.object);
+            if (at != objects.end()) lower(group.behind, at->second);
+        }
+    }
+}
+
+/// Verdict 1, behind verdict 1, verdict 2 ... and all others last.
+std::size_t rank(const task_group& group) {
+    if (group.verdict != 0) return 2 * group.verdict;
+    return group.behind != 0 ? 2 * group.behind + 1 : std::numeric_limits<std::size_t>::max();
 }
 
 }  // namespace
@@ -79,10 +98,7 @@ std::vector<task_group> fold(const format::dump& all, task_filter& filter) {
         std::sort(group.tasks.begin(), group.tasks.end(), stiller);
     }
     mark_verdicts(all, groups);
-    const auto rank = [](const task_group& g) {
-        return g.verdict == 0 ? std::numeric_limits<std::size_t>::max() : g.verdict;
-    };
-    std::sort(groups.begin(), groups.end(), [&](const task_group& a, const task_group& b) {
+    std::sort(groups.begin(), groups.end(), [](const task_group& a, const task_group& b) {
         if (rank(a) != rank(b)) return rank(a) < rank(b);
         return stiller(&a.oldest(), &b.oldest());
     });

@@ -20,6 +20,8 @@ namespace corodump::cli {
 struct task_group {
     std::vector<const format::task*> tasks;  ///< longest suspended first
     std::size_t verdict = 0;  ///< number of the first verdict that names one; 0: none
+    std::size_t behind =
+        0;  ///< number of the verdict whose tasks wait for the same object; 0: none
 
     [[nodiscard]] const format::task& oldest() const { return *tasks.front(); }
     [[nodiscard]] const format::task& newest() const { return *tasks.back(); }
@@ -31,7 +33,8 @@ struct waited_object {
     std::size_t count = 0;
 };
 
-/// Groups that a verdict names first, in the verdicts' order, then longest suspended first.
+/// Groups that a verdict names first, in the verdicts' order, then those that wait for the same
+/// objects, then longest suspended first.
 [[nodiscard]] std::vector<task_group> fold(const format::dump& all, task_filter& filter);
 
 /// The objects of a group, most waited for first.

@@ -1,7 +1,7 @@
 #include "agent/snapshot/chains.hpp"
 
 #include <algorithm>
-#include <corodump/detail/abi.hpp>
+#include "agent/sources/layout.hpp"
 
 #include "agent/base/safe_copy.hpp"
 #include "agent/sources/descriptions.hpp"

@@ -6,7 +6,7 @@
 #include <time.h>
 
 #include <algorithm>
-#include <corodump/detail/abi.hpp>
+#include "agent/sources/layout.hpp"
 #include <cstring>
 
 #include "agent/base/safe_copy.hpp"

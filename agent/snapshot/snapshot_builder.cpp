@@ -1,7 +1,7 @@
 #include "agent/snapshot/snapshot_builder.hpp"
 
 #include <algorithm>
-#include <corodump/detail/abi.hpp>
+#include "agent/sources/layout.hpp"
 #include <memory>
 #include <new>
 

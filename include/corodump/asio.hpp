@@ -99,10 +99,29 @@ bool describe_first(description& to, void* object) noexcept {
     }
 }
 
+template <class Inner>
+constexpr bool wraps(std::string_view name, std::size_t bytes) noexcept {
+    if constexpr (std::is_void_v<Inner>)
+        return false;
+    else
+        return name.find("::init_wrapper<") != std::string_view::npos &&
+               (sizeof(Inner) == bytes ||
+                (sizeof(Inner) + sizeof(void*) == bytes &&
+                 name.find("redirect_error_t<") != std::string_view::npos)) &&
+               type_name<Inner>().find("initiate_") != std::string_view::npos;
+}
+
 /// `Types::describe<Initiation>(description&, void*)` knows one Asio's types.
 template <class Types, class Initiation>
 void describe_initiation(description& to, const Initiation& initiation) noexcept {
     constexpr std::string_view name = type_name<Initiation>();
+    using inner = typename stream_of<Initiation>::type;
+    if constexpr (wraps<inner>(name, sizeof(Initiation))) {
+        // as_tuple and redirect_error wrap the initiation, which is the wrapper's last member.
+        const char* const end = reinterpret_cast<const char*>(std::addressof(initiation) + 1);
+        describe_initiation<Types>(to, *reinterpret_cast<const inner*>(end - sizeof(inner)));
+        return;
+    }
     to.operation(name);
     if constexpr (sizeof(Initiation) == sizeof(void*) &&
                   name.find("initiate_") != std::string_view::npos) {
@@ -110,9 +129,8 @@ void describe_initiation(description& to, const Initiation& initiation) noexcept
         std::memcpy(&object, std::addressof(initiation), sizeof object);
         if (object == nullptr) return;
         to.object(object);
-        using stream = typename stream_of<Initiation>::type;
-        if constexpr (has_native_handle<stream> || has_expiry<stream>)
-            describe_io_object(to, *static_cast<stream*>(object));
+        if constexpr (has_native_handle<inner> || has_expiry<inner>)
+            describe_io_object(to, *static_cast<inner*>(object));
         else
             Types::template describe<Initiation>(to, object);
     }

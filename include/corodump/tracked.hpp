@@ -114,10 +114,7 @@ public:
 
     decltype(auto) get_return_object(
         std::source_location where = std::source_location::current()) {
-        // Lets the promise's address escape, so that no compiler moves the frame to the caller's.
-        asm volatile("" : : "r"(this) : "memory");
-        detail::begin(corodump_frame(), corodump_tag_, detail::info_of<tracked>::value,
-                      detail::site_of(where));
+        corodump_begin(where);
         if constexpr (detail::returned_with<base, std::source_location> &&
                       !detail::returned_with<base, detail::no_place>)
             return base::get_return_object(where);
@@ -125,7 +122,11 @@ public:
             return base::get_return_object();
     }
 
-    auto initial_suspend() noexcept(noexcept(std::declval<base&>().initial_suspend())) {
+    auto initial_suspend(std::source_location where = std::source_location::current()) noexcept(
+        noexcept(std::declval<base&>().initial_suspend())) {
+        // clang does not call a get_return_object that returns nothing.
+        if constexpr (std::is_void_v<decltype(std::declval<tracked&>().get_return_object())>)
+            if (corodump_tag_.word.load(std::memory_order_relaxed) == 0) corodump_begin(where);
         return detail::mark_awaiter<detail::awaits_start, Promise>(
             corodump_record(), [this]() -> decltype(auto) { return base::initial_suspend(); });
     }
@@ -200,6 +201,12 @@ private:
         return detail::record_of(corodump_frame(), corodump_tag_);
     }
 
+    void corodump_begin(std::source_location where) noexcept {
+        // Lets the promise's address escape, so that no compiler moves the frame to the caller's.
+        asm volatile("" : : "r"(this) : "memory");
+        detail::begin(corodump_frame(), corodump_tag_, detail::info_of<tracked>::value,
+                      detail::site_of(where));
+    }
     template <class... A>
     void note_arguments(A&... arguments) noexcept {
         corodump_places_.note(this, arguments...);

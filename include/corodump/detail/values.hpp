@@ -20,19 +20,20 @@ inline constexpr value_kind string_kind = value_kind::string_libstdcxx;
 inline constexpr value_kind string_view_kind = value_kind::string_view_libstdcxx;
 #endif
 
+/// `T` may be incomplete: a lambda's closure is, inside of the lambda.
 template <class T>
 constexpr value_kind kind_of() noexcept {
     if constexpr (std::is_same_v<T, bool>)
         return value_kind::boolean;
     else if constexpr (std::is_same_v<T, char>)
         return value_kind::character;
+    else if constexpr (std::is_same_v<T, float> || std::is_same_v<T, double>)
+        return value_kind::floating;
     else if constexpr (std::is_enum_v<T>)
         return std::is_signed_v<std::underlying_type_t<T>> ? value_kind::signed_integer
                                                            : value_kind::unsigned_integer;
     else if constexpr (std::is_integral_v<T>)
         return std::is_signed_v<T> ? value_kind::signed_integer : value_kind::unsigned_integer;
-    else if constexpr (std::is_floating_point_v<T> && sizeof(T) <= 8)
-        return value_kind::floating;
     else if constexpr (std::is_same_v<T, std::string>)
         // 32 bytes: libstdc++ since its C++11 ABI; 24: libc++. Older layouts are not read.
         return sizeof(T) == 32 || sizeof(T) == 24 ? string_kind : value_kind::none;

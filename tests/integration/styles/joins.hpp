@@ -195,6 +195,63 @@ private:
     std::vector<lazy::task<T>> tasks_;
 };
 
+// --- the same counter on the heap, shared by the helpers' promises
+
+struct shared_count {
+    std::atomic<std::size_t> left{1};
+    std::coroutine_handle<> caller;
+    void one_ended() {
+        if (left.fetch_sub(1) == 1) caller.resume();
+    }
+};
+
+struct counted {
+    struct promise_type {
+        counted get_return_object() noexcept {
+            return {std::coroutine_handle<promise_type>::from_promise(*this)};
+        }
+        std::suspend_always initial_suspend() const noexcept { return {}; }
+        auto final_suspend() const noexcept {
+            struct notifies {
+                bool await_ready() const noexcept { return false; }
+                void await_suspend(std::coroutine_handle<promise_type> ended) const noexcept {
+                    const auto shared = std::move(ended.promise().count);
+                    ended.destroy();
+                    shared->one_ended();
+                }
+                void await_resume() const noexcept {}
+            };
+            return notifies{};
+        }
+        void return_void() const noexcept {}
+        void unhandled_exception() const noexcept { std::terminate(); }
+        std::shared_ptr<shared_count> count;
+    };
+    std::coroutine_handle<promise_type> handle;
+};
+
+inline counted run_counted(lazy::task<> work) { co_await std::move(work); }
+
+/// Starts tasks as they come, awaits all of them.
+class barrier {
+public:
+    void add(lazy::task<> work) {
+        const counted helper = run_counted(std::move(work));
+        helper.handle.promise().count = count_;
+        ++count_->left;
+        helper.handle.resume();
+    }
+    bool await_ready() const noexcept { return count_->left == 1; }
+    void await_suspend(std::coroutine_handle<> caller) {
+        count_->caller = caller;
+        count_->one_ended();
+    }
+    void await_resume() const noexcept {}
+
+private:
+    std::shared_ptr<shared_count> count_ = std::make_shared<shared_count>();
+};
+
 // --- a scope: what is spawned into it is awaited by its join
 
 class async_scope {
