@@ -9,7 +9,7 @@ add_library(corodump_warnings INTERFACE)
 target_compile_options(
     corodump_warnings
     INTERFACE -Wall -Wextra -Wconversion -Wshadow -Wno-missing-field-initializers
-              $<${gcc_before_13}:-Wno-restrict;-Wno-array-bounds>
+              $<${gcc_before_13}:-Wno-restrict>
               $<$<BOOL:${CORODUMP_WERROR}>:-Werror>)
 
 # How the agent's own code is compiled, whatever the build type: it runs in production services, where

@@ -189,7 +189,8 @@ std::uint32_t chain_builder::joined_by(std::uint32_t child,
         if (candidate == no_index || candidate == child || !waits(frames_[candidate])) continue;
         std::uint64_t begin = 0;
         const auto words = awaiter_words(frames_[candidate], begin);
-        const bool inside = word - begin < words.size() * 8U;
+        // Only from the promise: what lies behind it may be an awaiter, linked with its neighbours.
+        const bool inside = i < promise_end && word - begin < words.size() * 8U;
         const bool shared = std::ranges::find(words, word) != words.end();
         // Who waits for the same thing is a neighbour.
         if (inside || (shared && !awaits_word(child, word))) return candidate;
@@ -271,19 +272,42 @@ void chain_builder::check_down(std::uint32_t child) noexcept {
         f.parent = no_index;
 }
 
+/// The one frame that the child's promise names and that may be its caller, if there is just one.
+std::uint32_t chain_builder::only_caller(std::uint32_t child) noexcept {
+    const model::frame& f = frames_[child];
+    const sources::promise_facts facts = types_.promise(f.promise);
+    std::uint64_t promise[max_head_words];
+    const std::size_t words = std::min<std::size_t>(facts.promise_bytes / 8U, max_head_words);
+    const std::size_t count =
+        sources::read_words(f.address + facts.promise_offset, {promise, words});
+    std::uint32_t found = no_index;
+    for (std::size_t i = 0; i < count; ++i) {
+        const std::uint32_t named = index_.named(promise[i]);
+        if (named == no_index || named == child || named == found || !may_be_above(named, child))
+            continue;
+        if (found != no_index) return no_index;
+        found = named;
+    }
+    return found;
+}
+
 /// Whether the frame that a word of the child's promise names may be its caller.
 bool chain_builder::may_be_above(std::uint32_t parent, std::uint32_t child) noexcept {
     const model::frame& p = frames_[parent];
     const model::frame& c = frames_[child];
-    if (!waits(p) || p.state != model::task_state::pending || has(p, has_child_in_awaiter))
+    // One that has ended, and is still awaited: its caller goes on when the cleanup below it ends.
+    const bool cleans_up = p.state != model::task_state::pending && has(p, found_down) && waits(c);
+    if (!cleans_up && (!waits(p) || p.state != model::task_state::pending ||
+                       has(p, has_child_in_awaiter)))
         return false;
     std::uint32_t above = p.parent;
     for (unsigned i = 0; i < max_ancestors && above != no_index && above != child; ++i)
         above = frames_[above].parent;
     if (above == child) return false;
-    const bool ended = c.activity == model::activity::suspended && c.state != model::task_state::pending;
+    const bool ended =
+        c.activity == model::activity::suspended && c.state != model::task_state::pending;
     const bool yields = waits(c) && kind_of(c) == detail::awaits_yield;
-    if (!ended && !yields) return true;
+    if (!ended && !yields && c.activity != model::activity::not_started) return true;
     return (yields && kind_of(p) == detail::awaits_yield) || refers_to(parent, child);
 }
 
@@ -294,13 +318,14 @@ void chain_builder::decide(std::uint32_t child) noexcept {
     const std::uint32_t up = f.first_child;
     const std::uint32_t join = f.next_sibling;
     if (f.parent != no_index) return;  // found in its parent's awaiter
-    if (up != no_index && !has(f, ambiguous)) {
-        // A handle in a promise may also name a child, a neighbour in a list, or one that has gone
-        // on: it is the caller if it waits, is not itself below this frame, and waits for no other.
-        if (may_be_above(up, child)) {
-            f.parent = up;
-            return;
-        }
+    // A handle in a promise may also name a child, a neighbour in a list, or one that has gone on:
+    // it is the caller if it waits, is not itself below this frame, and waits for no other.
+    const std::uint32_t caller = has(f, ambiguous) ? only_caller(child)
+                                 : up != no_index && may_be_above(up, child) ? up
+                                                                             : no_index;
+    if (caller != no_index) {
+        f.parent = caller;
+        return;
     }
     if (join != no_index && frames_[join].parent != child &&
         frames_[join].state == model::task_state::pending) {

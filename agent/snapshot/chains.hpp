@@ -6,9 +6,10 @@
 //           names another that holds it as well, that one
 //   up      a word of C's promise is P's address, P is suspended, and nothing speaks against it:
 //           a caller's handle stays in the promise after C has ended or yielded
-//   join    a word of C's promise or arguments points into P's awaiter, or at what P's awaiter
-//           points at inside P (a counter of a when_all, a scope); or a word of C's promise points
-//           at what P's awaiter points at on the heap, and P's address is found there
+//   join    a word of C's promise points into P's awaiter (the counter of a when_all); a word of
+//           C's promise or arguments points at what P's awaiter points at inside P (a scope); or a
+//           word of C's promise points at what P's awaiter points at on the heap, and P's address
+//           is found there
 //   entry   C was started by a library with a completion handler that leads to P's task
 // A frame with several children joins them: each child then heads a task of its own.
 //
@@ -57,6 +58,7 @@ private:
                       std::span<const std::uint64_t> head) noexcept;
     void check_down(std::uint32_t child) noexcept;
     void decide(std::uint32_t child) noexcept;
+    [[nodiscard]] std::uint32_t only_caller(std::uint32_t child) noexcept;
     [[nodiscard]] bool may_be_above(std::uint32_t parent, std::uint32_t child) noexcept;
     [[nodiscard]] bool holds(std::uint32_t parent, std::uint32_t child) noexcept;
     [[nodiscard]] bool refers_to(std::uint32_t parent, std::uint32_t child) noexcept;

@@ -44,19 +44,21 @@ class tracked;
 
 namespace detail {
 
-template <class Promise, bool OwnAllocation>
-struct tracked_base_of {
-    using type = pooled<std::conditional_t<std::is_final_v<Promise>, held_promise<Promise>, Promise>>;
-};
-template <class Promise>
-struct tracked_base_of<Promise, true> {
-    using type =
-        std::conditional_t<std::is_final_v<Promise>, held_allocating_promise<Promise>, Promise>;
-};
 template <class Promise, class... Arguments>
-using tracked_base = typename tracked_base_of<
-    Promise, allocates_itself<Promise, Arguments...>() &&
-                 !promise_adapter<Promise, Arguments...>::replaces_allocation>::type;
+constexpr auto find_tracked_base() noexcept {
+    constexpr bool allocates = allocates_itself<Promise, Arguments...>() &&
+                               !promise_adapter<Promise, Arguments...>::replaces_allocation;
+    if constexpr (allocates && std::is_final_v<Promise>)
+        return find_held_allocating<Promise, Arguments...>();
+    else if constexpr (allocates)
+        return std::type_identity<Promise>{};
+    else if constexpr (std::is_final_v<Promise>)
+        return std::type_identity<pooled<held_promise<Promise>>>{};
+    else
+        return std::type_identity<pooled<Promise>>{};
+}
+template <class Promise, class... Arguments>
+using tracked_base = typename decltype(find_tracked_base<Promise, Arguments...>())::type;
 
 // Where the library's function takes a source_location of its own, it is given ours, which is the
 // coroutine's. Not so where it takes anything.
@@ -98,14 +100,15 @@ public:
     tracked()
         requires std::is_default_constructible_v<base>
     = default;
+    // The arguments are lvalues; but GCC offers parameters that are rvalue references as rvalues.
     template <class... A>
-        requires(offered<A&...>)
-    explicit tracked(A&... arguments) : base(arguments...) {
+        requires(offered<A...>)
+    explicit tracked(A&&... arguments) : base(static_cast<A&&>(arguments)...) {
         note_arguments(arguments...);
     }
     template <class... A>
-        requires(sizeof...(A) > 0 && !offered<A&...>)
-    explicit tracked(A&... arguments) {
+        requires(sizeof...(A) > 0 && !offered<A...>)
+    explicit tracked(A&&... arguments) {
         note_arguments(arguments...);
     }
     tracked(const tracked&) = delete;
@@ -282,7 +285,7 @@ struct info_of<tracked<Promise, Arguments...>> {
     static constexpr std::uint32_t references =
         start + static_cast<std::uint32_t>(offsetof(self, corodump_places_));
 
-    static constinit inline promise_info value{
+    [[gnu::visibility("hidden")]] static constinit inline promise_info value{
         layout_version,
         sizeof(Promise),
         static_cast<std::uint16_t>(start),

@@ -122,12 +122,12 @@ private:
     static constexpr std::uint16_t flags() noexcept {
         if constexpr (requires(Promise& p) { p.initial_suspend(); })
             return detail::is_marked_awaiter<decltype(std::declval<Promise&>().initial_suspend())>
-                       ? detail::promise_hooks_start
+                       ? std::uint16_t{detail::promise_hooks_start}
                        : std::uint16_t{0};
         else
             return 0;
     }
-    static detail::promise_info& info() noexcept {
+    [[gnu::visibility("hidden")]] static detail::promise_info& info() noexcept {
         static constinit detail::promise_info value{
             detail::layout_version,
             sizeof(Promise),

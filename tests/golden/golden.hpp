@@ -14,7 +14,8 @@ inline constexpr const char* golden_names[] = {"healthy", "hung_pool", "joins", 
                                                "nulls"};
 
 inline std::string golden_path(const std::string& name) {
-    return std::string(CORODUMP_SOURCE_DIR) + "/tests/golden/format1/" + name + ".json";
+    std::string path = CORODUMP_SOURCE_DIR "/tests/golden/format1/";
+    return path.append(name).append(".json");
 }
 
 inline std::string golden(const std::string& name) {

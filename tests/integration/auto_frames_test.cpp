@@ -87,7 +87,9 @@ protected:
         task.start();
         const auto dump = take_dump();
         ASSERT_EQ(dump.tasks.size(), 1U) << dump.chains();
-        EXPECT_EQ(dump.tasks[0].last().function, function);
+        // clang leaves template arguments out.
+        const std::string& name = dump.tasks[0].last().function;
+        EXPECT_EQ(name.substr(0, name.find('<')), function);
         EXPECT_EQ(dump.tasks[0].last().line, app::at);
         until.set();
         EXPECT_EQ(task.result(), result);
@@ -218,9 +220,12 @@ TEST_F(AutoFrames, ArgumentsOfOtherTypesAreLeftOut) {
     EXPECT_EQ(value(found->last(), "arg4"), "42");
 }
 
-TEST_F(AutoFrames, FreeFunctions) {
+TEST_F(AutoFrames, NamelessNamespaces) {
     expect_function(app::nameless(until), "app::(anonymous namespace)::nameless", 4);
-    expect_function(app::function_template<long, 3>(until, 4L), "app::function_template<long, 3>", 7);
+}
+
+TEST_F(AutoFrames, FunctionTemplates) {
+    expect_function(app::function_template<long, 3>(until, 4L), "app::function_template", 7);
 }
 
 TEST_F(AutoFrames, MemberFunctions) {
@@ -237,7 +242,7 @@ TEST_F(AutoFrames, StaticMembers) {
 }
 TEST_F(AutoFrames, MemberTemplates) {
     app::service service;
-    expect_function(service.member_template(until, 6), "app::service::member_template<int>", 6);
+    expect_function(service.member_template(until, 6), "app::service::member_template", 6);
 }
 TEST_F(AutoFrames, CallOperators) {
     app::service service;

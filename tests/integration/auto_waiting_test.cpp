@@ -120,7 +120,9 @@ TEST_F(AutoWaiting, CleanupRunsAfterItsTask) {
     expect_chain(take_dump(), {{"app::above", app::at_outer}, {"app::works", app::at}});
     until.set();
     const auto dump = take_dump();
-    expect_chain(dump, {{"app::closes", app::at_cleanup}}, "synced::event::awaiter");
+    expect_chain(dump,
+                 {{"app::above", app::at_outer}, {"app::works", app::at}, {"app::closes", app::at_cleanup}},
+                 "synced::event::awaiter");
     later.set();
     EXPECT_TRUE(task.done());
     EXPECT_EQ(app::trace, "worked first closed last above");

@@ -89,6 +89,9 @@ concept returns_one_type = requires { typename parameter<decltype(&Promise::retu
 #endif
 }
 
+template <class Promise>
+concept tells_failure = requires { Promise::get_return_object_on_allocation_failure(); };
+
 /// Inherits the promise, whose members keep their places.
 template <class Promise>
 struct pooled : Promise {
@@ -96,6 +99,22 @@ struct pooled : Promise {
     pooled() = default;
 
     static void* operator new(std::size_t bytes) { return allocate_or_throw(bytes); }
+    static void* operator new(std::size_t bytes, const std::nothrow_t&) noexcept {
+        return allocate_frame(bytes);
+    }
+    static void operator delete(void* frame, std::size_t bytes) noexcept {
+        release_frame(frame, bytes);
+    }
+};
+/// A promise that tells of failures must not throw them: [dcl.fct.def.coroutine]/10. A conditional
+/// noexcept is not enough for clang.
+template <class Promise>
+    requires tells_failure<Promise>
+struct pooled<Promise> : Promise {
+    using Promise::Promise;
+    pooled() = default;
+
+    static void* operator new(std::size_t bytes) noexcept { return allocate_frame(bytes); }
     static void* operator new(std::size_t bytes, const std::nothrow_t&) noexcept {
         return allocate_frame(bytes);
     }

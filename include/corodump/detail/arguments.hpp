@@ -30,7 +30,8 @@ struct argument_list {
          ...);
         return made;
     }
-    static constexpr std::array<value_info, count + 1> infos = make_infos();
+    [[gnu::visibility("hidden")]] static constexpr std::array<value_info, count + 1> infos =
+        make_infos();
 };
 
 template <std::size_t Count, class T>

@@ -166,13 +166,14 @@ template <class Promise>
 }
 
 template <class T>
-inline constexpr awaitable_info unseen_info{layout_version,
-                                            awaits_something,
-                                            type_name<T>().data(),
-                                            static_cast<std::uint32_t>(type_name<T>().size()),
-                                            0,
-                                            0,
-                                            0};
+[[gnu::visibility("hidden")]] inline constexpr awaitable_info unseen_info{
+    layout_version,
+    awaits_something,
+    type_name<T>().data(),
+    static_cast<std::uint32_t>(type_name<T>().size()),
+    0,
+    0,
+    0};
 
 template <class Inner>
 class tracked_awaiter {
@@ -236,13 +237,11 @@ private:
 
     static constexpr std::string_view name =
         type_name<typename awaiter_named<std::remove_cv_t<awaiter>>::type>();
-    static constexpr awaitable_info info{layout_version,
-                                         awaits_something,
-                                         name.data(),
-                                         static_cast<std::uint32_t>(name.size()),
-                                         sizeof(awaiter),
-                                         std::is_reference_v<Inner>,
-                                         description_offset()};
+    [[gnu::visibility("hidden")]] static constexpr awaitable_info info{
+        layout_version,      awaits_something,
+        name.data(),         static_cast<std::uint32_t>(name.size()),
+        sizeof(awaiter),     std::is_reference_v<Inner>,
+        description_offset()};
 
     Inner inner_;
     record* own_;
@@ -251,8 +250,8 @@ private:
 };
 
 /// Wraps the awaiter of what `make` returns; called inside await_transform. `Near`: a type in whose
-/// namespace an operator co_await may stand. Where none can be found, what `make` returns is awaited
-/// as it is, and its suspensions are not seen.
+/// namespace an operator co_await may stand. Where none can be found, what `make` returns is
+/// awaited as it is, and its suspensions are not seen.
 template <class Near, class Make>
 inline decltype(auto) track_awaiter(record* own, const void* site, Make make) {
     using result = decltype(make());

@@ -18,8 +18,8 @@ template <class Promise>
 struct held_base {
     held_base() = default;
     template <class... A>
-        requires(takes_arguments<Promise, A&...>)
-    explicit held_base(A&... arguments) : held(arguments...) {}
+        requires(takes_arguments<Promise, A...>)
+    explicit held_base(A&&... arguments) : held(static_cast<A&&>(arguments)...) {}
     Promise held;
 };
 
@@ -61,9 +61,6 @@ struct held_with_failure : held_returning<Promise> {
     }
 };
 template <class Promise>
-concept tells_failure = requires { Promise::get_return_object_on_allocation_failure(); };
-
-template <class Promise>
 struct held_promise : std::conditional_t<tells_failure<Promise>, held_with_failure<Promise>,
                                          held_without_failure<Promise>> {
     using base = std::conditional_t<tells_failure<Promise>, held_with_failure<Promise>,
@@ -96,30 +93,46 @@ struct held_promise : std::conditional_t<tells_failure<Promise>, held_with_failu
     }
 };
 
-/// As held_promise, for one with its own allocation.
 template <class Promise>
+void release_held(void* frame, std::size_t bytes) noexcept {
+    if constexpr (requires { Promise::operator delete(frame, bytes); })
+        Promise::operator delete(frame, bytes);
+    else if constexpr (requires { Promise::operator delete(frame); })
+        Promise::operator delete(frame);
+    else
+        ::operator delete(frame, bytes);
+}
+
+/// As held_promise, for one with its own allocation, which takes the arguments `Taken`.
+template <class Promise, class... Taken>
 struct held_allocating_promise : held_promise<Promise> {
     using held_promise<Promise>::held_promise;
-    template <class... A>
-        requires requires(A&... arguments) { Promise::operator new(std::size_t{}, arguments...); }
-    static void* operator new(std::size_t bytes, A&... arguments) noexcept(
-        noexcept(Promise::operator new(bytes, arguments...))) {
+    static void* operator new(std::size_t bytes, Taken&... arguments) {
         return Promise::operator new(bytes, arguments...);
     }
-    static void* operator new(std::size_t bytes, const std::nothrow_t& tag) noexcept
-        requires requires { Promise::operator new(std::size_t{}, tag); }
-    {
-        return Promise::operator new(bytes, tag);
-    }
     static void operator delete(void* frame, std::size_t bytes) noexcept {
-        if constexpr (requires { Promise::operator delete(frame, bytes); })
-            Promise::operator delete(frame, bytes);
-        else if constexpr (requires { Promise::operator delete(frame); })
-            Promise::operator delete(frame);
-        else
-            ::operator delete(frame, bytes);
+        release_held<Promise>(frame, bytes);
     }
 };
+template <class Promise, class... Taken>
+    requires tells_failure<Promise>
+struct held_allocating_promise<Promise, Taken...> : held_promise<Promise> {
+    using held_promise<Promise>::held_promise;
+    static void* operator new(std::size_t bytes, Taken&... arguments) noexcept {
+        return Promise::operator new(bytes, arguments...);
+    }
+    static void operator delete(void* frame, std::size_t bytes) noexcept {
+        release_held<Promise>(frame, bytes);
+    }
+};
+
+template <class Promise, class... Arguments>
+constexpr auto find_held_allocating() noexcept {
+    if constexpr (requires { Promise::operator new(std::size_t{}, std::declval<Arguments&>()...); })
+        return std::type_identity<held_allocating_promise<Promise, Arguments...>>{};
+    else
+        return std::type_identity<held_allocating_promise<Promise>>{};
+}
 
 }  // namespace detail
 }  // namespace abi_v1

@@ -8,17 +8,22 @@ namespace corodump {
 inline namespace abi_v1 {
 namespace detail {
 
+// Hidden, as all data of the headers': GCC makes inline data of default visibility unique in the
+// process, and a module that has such a symbol is never unloaded.
+
 /// With the awaiter's place: what a generator yields may be another one.
 template <class Inner>
-inline constexpr awaitable_info yield_info{layout_version,
+[[gnu::visibility("hidden")]] inline constexpr awaitable_info yield_info{layout_version,
                                            awaits_yield,
                                            "",
                                            0,
                                            sizeof(std::remove_reference_t<Inner>),
                                            std::is_reference_v<Inner>,
                                            0};
-inline constexpr awaitable_info final_info{layout_version, awaits_nothing, "", 0, 0, 0, 0};
-inline constexpr awaitable_info failed_info{layout_version, awaits_nothing_failed, "", 0, 0, 0, 0};
+[[gnu::visibility("hidden")]] inline constexpr awaitable_info final_info{
+    layout_version, awaits_nothing, "", 0, 0, 0, 0};
+[[gnu::visibility("hidden")]] inline constexpr awaitable_info failed_info{
+    layout_version, awaits_nothing_failed, "", 0, 0, 0, 0};
 
 template <class Inner, awaitable_kind Kind>
 class marked_awaiter {
@@ -76,7 +81,9 @@ private:
             own_->awaitable.store(&yield_info<Inner>, std::memory_order_release);
             suspend(own_, this);
         } else {
-            if (own_->awaitable.load(std::memory_order_relaxed) != &failed_info) [[likely]]
+            // By its kind: each image has a failed_info of its own.
+            if (own_->awaitable.load(std::memory_order_relaxed)->kind != awaits_nothing_failed)
+                [[likely]]
                 own_->awaitable.store(&final_info, std::memory_order_release);
             leave(own_);
             rest(own_, 0);

@@ -77,8 +77,7 @@ struct arena {
 struct arena_promise : promise_base<arena_promise> {
     int number;
     explicit arena_promise(std::allocator_arg_t, arena&, int n) : number(n) {}
-    template <class... More>
-    static void* operator new(std::size_t bytes, std::allocator_arg_t, arena& from, More&&...) {
+    static void* operator new(std::size_t bytes, std::allocator_arg_t, arena& from, int) {
         ++counts::made;
         return from.take(bytes);
     }
