@@ -33,7 +33,7 @@ function(corodump_room name)
         target_link_libraries(${target} INTERFACE corodump_agent_options)
         return()
     endif()
-    add_library(${target} OBJECT ${room_SOURCES})
+    add_library(${target} OBJECT EXCLUDE_FROM_ALL ${room_SOURCES})
     set_target_properties(
         ${target} PROPERTIES POSITION_INDEPENDENT_CODE ON CXX_EXTENSIONS OFF
                              CXX_VISIBILITY_PRESET hidden VISIBILITY_INLINES_HIDDEN ON)

@@ -96,7 +96,9 @@ bool task_writer::write(std::uint32_t root_index) noexcept {
     given_.gather(chain);
     write_head(root, leaf);
     if (given_.has_labels()) write_labels();
-    write_created(root);
+    // What a library puts around a service's coroutine is not where the task comes from.
+    const auto own = std::ranges::find_if(chain, [](const auto* f) { return !f->library; });
+    write_created(own == chain.end() ? root : **own);
     if (root.parent != model::no_index) write_awaited_by(root);
     if (leaf.first_child != model::no_index) write_children(leaf);
     out_.commit(put(out_.reserve(number_room), ",\"await_chain\":["));

@@ -139,28 +139,33 @@ model::location frame_details::where(std::uint64_t site_key) {
     return found;
 }
 
-std::string_view frame_details::read_type(const sources::awaitable_facts& what) noexcept {
+std::string_view frame_details::read_type(std::uint64_t address, std::uint32_t bytes) noexcept {
     char raw[max_type_bytes];
     base::text text(raw);
-    if (!sources::read_text(what.name, what.name_bytes, sizeof raw - 4, text)) return {};
+    if (!sources::read_text(address, bytes, sizeof raw - 4, text)) return {};
     char cleaned[max_type_bytes];
     const std::string_view operation = operation_name(text.view(), cleaned);
     return keep(operation.empty() ? symbols::clean_type_name(text.view(), cleaned) : operation);
 }
 
-std::string_view frame_details::awaitable_name(const model::frame& f) noexcept {
-    const std::uint64_t key = f.awaitable;
-    const sources::awaitable_facts& what = types_.awaitable(key);
-    if (!what.known || what.name_bytes == 0 || type_texts_.empty()) return {};
+template <class Read>
+std::string_view frame_details::static_text(std::uint64_t key, Read read) noexcept {
+    if (key == 0 || type_texts_.empty()) return {};
     std::size_t at = hash_of(key, max_types);
     while (type_texts_[at].key != 0 && type_texts_[at].key != key) at = (at + 1) % max_types;
     if (type_texts_[at].key == key) return type_texts_[at].name;
-    const std::string_view name = read_type(what);
+    const std::string_view name = read();
     if (types_used_ < max_types / 2) {
         type_texts_[at] = {key, name};
         ++types_used_;
     }
     return name;
+}
+
+std::string_view frame_details::awaitable_name(const model::frame& f) noexcept {
+    const sources::awaitable_facts& what = types_.awaitable(f.awaitable);
+    if (!what.known || what.name_bytes == 0) return {};
+    return static_text(what.name, [&] { return read_type(what.name, what.name_bytes); });
 }
 
 // --- locals
@@ -170,10 +175,11 @@ bool frame_details::still(const model::frame& f) const noexcept {
 }
 
 void frame_details::add_local(std::string_view name, std::string_view type,
-                              sources::value_shape shape, std::uint64_t address) noexcept {
+                              sources::value_shape shape, std::uint64_t address,
+                              bool redacted) noexcept {
     if (locals_used_ == max_locals) return;
     model::local& to = locals_[locals_used_++];
-    to = {name, type, {}, false, true, redact_.hides(name)};
+    to = {name, type, {}, false, true, redacted};
     if (to.redacted) return;
     const std::size_t begin = local_text_.size();
     const auto outcome = sources::read_value(shape, address, local_text_);
@@ -183,7 +189,7 @@ void frame_details::add_local(std::string_view name, std::string_view type,
 }
 
 frame_details::argument_text frame_details::read_argument(std::uint64_t info_address) noexcept {
-    argument_text text{info_address, {}, {}, {}, false};
+    argument_text text{info_address, {}, {}, {}, false, false};
     detail::value_info info{};
     if (!base::safe_read(info, info_address)) return text;
     char name[16];
@@ -196,6 +202,7 @@ frame_details::argument_text frame_details::read_argument(std::uint64_t info_add
         text.type = keep(symbols::clean_type_name(type.view(), cleaned));
     text.shape = {static_cast<std::uint8_t>(info.kind), info.size_bytes, 0};
     text.by_reference = info.by_reference != 0;
+    text.redacted = redact_.hides(text.name);
     return text;
 }
 
@@ -230,7 +237,7 @@ void frame_details::add_arguments(const model::frame& f) noexcept {
             address = distance == 0 ? 0 : f.address + facts.promise_offset + distance;
         }
         // 0: the compiler did not offer the argument where it lies in the frame.
-        if (address != 0) add_local(text.name, text.type, text.shape, address);
+        if (address != 0) add_local(text.name, text.type, text.shape, address, text.redacted);
     }
 }
 
@@ -251,7 +258,7 @@ void frame_details::add_watched(const model::frame& f) noexcept {
         if (sources::read_text(node.type_name, node.type_name_bytes, sizeof raw - 4, type))
             local_text_.append(symbols::clean_type_name(type.view(), cleaned));
         add_local(name, local_text_.view().substr(type_begin),
-                  {node.kind, node.size_bytes, node.text_bytes}, node.value);
+                  {node.kind, node.size_bytes, node.text_bytes}, node.value, redact_.hides(name));
     }
 }
 
@@ -387,19 +394,11 @@ void frame_details::describe(model::leaf& to, const sources::description_facts& 
         return leaf_text_.view().substr(begin);
     };
     if (d.object != 0) to.object = d.object;
-    to.kind = text(d.kind);
+    to.kind = static_text(d.kind, [&] { return keep(text(d.kind)); });
     to.name = text(d.name);
-    if (d.operation != 0) {
-        char raw[max_type_bytes];
-        char cleaned[512];
-        base::text type(raw);
-        const std::size_t begin = leaf_text_.size();
-        if (sources::read_text(d.operation, d.operation_bytes, sizeof raw - 4, type)) {
-            const std::string_view name = operation_name(type.view(), cleaned);
-            leaf_text_.append(name.empty() ? symbols::clean_type_name(type.view(), cleaned) : name);
-            to.awaitable = leaf_text_.view().substr(begin);
-        }
-    }
+    if (d.operation != 0)
+        to.awaitable =
+            static_text(d.operation, [&] { return read_type(d.operation, d.operation_bytes); });
     if (d.descriptor >= 0) {
         to.descriptor = d.descriptor;
         add_endpoints(to);

@@ -81,6 +81,7 @@ private:
         std::string_view name, type;
         sources::value_shape shape;
         bool by_reference;
+        bool redacted;
     };
     static constexpr std::size_t max_places = 8192;
     static constexpr std::size_t max_arguments = 2048;
@@ -89,11 +90,15 @@ private:
     static constexpr std::size_t max_locals = 32;
 
     [[nodiscard]] std::string_view keep(std::string_view text) noexcept;
-    [[nodiscard]] std::string_view read_type(const sources::awaitable_facts& what) noexcept;
+    /// A type's or operation's name, cleaned, from the static text at `address`.
+    [[nodiscard]] std::string_view read_type(std::uint64_t address, std::uint32_t bytes) noexcept;
+    /// What `read` makes of the static text at `key`, read once.
+    template <class Read>
+    [[nodiscard]] std::string_view static_text(std::uint64_t key, Read read) noexcept;
     [[nodiscard]] model::location read_place(std::uint64_t key) noexcept;
     [[nodiscard]] bool still(const model::frame& f) const noexcept;
     void add_local(std::string_view name, std::string_view type, sources::value_shape shape,
-                   std::uint64_t address) noexcept;
+                   std::uint64_t address, bool redacted) noexcept;
     [[nodiscard]] argument_text read_argument(std::uint64_t info_address) noexcept;
     [[nodiscard]] argument_text argument_at(std::uint64_t info_address) noexcept;
     void add_arguments(const model::frame& f) noexcept;

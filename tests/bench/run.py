@@ -58,7 +58,8 @@ class Compiler:
             key = prefix + re.sub(r"/(iterations|repeats|manual_time)\b(:\d+)?", "", each["name"])
             to_ns = {"ns": 1, "us": 1e3, "ms": 1e6, "s": 1e9}[each["time_unit"]]
             values.setdefault(key, []).append(each[clock] * to_ns)
-            for counter in ("bare_bytes", "tracked_bytes", "peak_bytes_per_frame", "agent_bytes"):
+            for counter in ("bare_bytes", "tracked_bytes", "peak_bytes_per_frame",
+                            "resident_bytes_per_frame", "agent_bytes"):
                 if counter in each:
                     self.counters[key, counter] = each[counter]
         self.times.update((key, statistics.median(v)) for key, v in values.items())
@@ -217,8 +218,10 @@ def memory_table(compilers):
                       ("`corodump::auto`, one `co_await`", "memory/automatic"),
                       ("`corodump::auto`, and an int argument", "memory/automatic_int")):
         row(f"bytes, tracked frame over a bare pooled one: {what}", "<= 64", frame_cost(key))
-    row("snapshot, bytes of a live frame", "<= 96",
+    row("snapshot of 1,000,000 frames, bytes handed out for a frame", "<= 96",
         lambda c: judged(c.counters.get(("build", "peak_bytes_per_frame")), "<= 96"))
+    row("the same, bytes that became resident", "",
+        lambda c: number(c.counters.get(("build", "resident_bytes_per_frame"))))
     row("agent at rest, resident KiB", "",
         lambda c: number((c.counters.get(("signal/agent", "agent_bytes")) or 0) / 1024))
     return lines

@@ -181,13 +181,17 @@ TEST_F(AutoTasks, NothingRemainsAfterDestroy) {
     expect_no_frames();
 }
 
-#if defined(__OPTIMIZE__)
+// Where the compiler makes tail calls of symmetric transfers, it still does.
 TEST_F(AutoTasks, SymmetricTransferUsesNoStack) {
-    auto task = app::long_loop(1'000'000);
-    task.start();
-    EXPECT_EQ(task.result(), 499999500000L);
-}
+#if defined(__OPTIMIZE__) && !defined(__SANITIZE_ADDRESS__) && !defined(__SANITIZE_THREAD__)
+    constexpr long rounds = 1'000'000;
+#else
+    constexpr long rounds = 1'000;
 #endif
+    auto task = app::long_loop(static_cast<int>(rounds));
+    task.start();
+    EXPECT_EQ(task.result(), rounds * (rounds - 1) / 2);
+}
 
 TEST_F(AutoTasks, ScheduledChainBehindVoidPointerIsWhole) {
     affine::thread_pool pool(2);
