@@ -4,11 +4,11 @@
 // A resource is stuck when every one of its holders is known, there is at least one, and each waits
 // for a stuck resource. The largest set of which that is true is found by taking all resources as
 // stuck and striking out, until nothing changes, those with a holder that can still go on. (For
-// single-unit resources this is a cycle of the wait-for graph, for several units a knot; Holt, "Some
-// Deadlock Properties of Computer Systems", Computing Surveys 4, 1972.)
+// single-unit resources this is a cycle of the wait-for graph, for several units a knot; Holt,
+// "Some Deadlock Properties of Computer Systems", Computing Surveys 4, 1972.)
 //
-// Threads: any. Signals: safe. Blocks: never. Bounds: O(resources * holders) a round, at most as many
-// rounds as resources.
+// Threads: any. Signals: safe. Blocks: never. Bounds: O(resources * holders) a round, at most as
+// many rounds as resources.
 #pragma once
 
 #include <cstdint>

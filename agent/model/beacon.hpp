@@ -2,7 +2,8 @@
 //
 // The agent maps one page from a memfd named "corodump-beacon", so that /proc/<pid>/maps shows
 // "/memfd:corodump-beacon (deleted)". The mapping is private (a forked child does not speak for its
-// parent) and its descriptor is closed again (the host may close every descriptor it does not know).
+// parent) and its descriptor is closed again (the host may close every descriptor it does not
+// know).
 //
 //   sender                           agent
 //     read requests, answered          handler:  ++requests

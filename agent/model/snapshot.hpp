@@ -147,16 +147,16 @@ struct counts {
 };
 
 struct site_count {
-    std::uint64_t site = 0;           ///< key for details::where
-    std::string_view awaitable;       ///< empty: unknown
+    std::uint64_t site = 0;      ///< key for details::where
+    std::string_view awaitable;  ///< empty: unknown
     std::uint64_t count = 0;
 };
 
 struct object_count {
-    std::string_view kind, name;      ///< empty: unknown
+    std::string_view kind, name;  ///< empty: unknown
     std::uint64_t object = 0;
     std::uint64_t count = 0;
-    bool described = false;           ///< `holders` is known
+    bool described = false;                  ///< `holders` is known
     std::span<const std::uint32_t> holders;  ///< root frames; no_index: not a live task
 };
 
@@ -170,7 +170,8 @@ struct summary {
 
 struct group {
     std::uint64_t count = 0;
-    std::uint32_t oldest = no_index;  ///< root frame whose leaf is suspended longest; its chain is shown
+    std::uint32_t oldest =
+        no_index;  ///< root frame whose leaf is suspended longest; its chain is shown
     std::uint32_t newest = no_index;
 };
 

@@ -16,7 +16,8 @@ public:
     beacon_page(const beacon_page&) = delete;
     beacon_page& operator=(const beacon_page&) = delete;
 
-    /// Maps the page, 0 or an errno. Without a page, the agent works and `corodump trigger` does not.
+    /// Maps the page, 0 or an errno. Without a page, the agent works and `corodump trigger` does
+    /// not.
     [[nodiscard]] int raise(int signal, std::string_view directory) noexcept;
     void lower() noexcept;
     /// nullptr while lowered.

@@ -110,8 +110,8 @@ void dumper::describe_request(model::snapshot& to, const triggers::dump_request&
     if (by_signal && triggers::signal_taken_over())
         builder_.warn("the signal's handler was taken over after the agent was installed");
     if (!triggers::signal_installed()) return;
-    const triggers::unblocked_threads older = triggers::count_unblocked_threads(
-        config_->signal, {triggers::signal_thread_tid()});
+    const triggers::unblocked_threads older =
+        triggers::count_unblocked_threads(config_->signal, {triggers::signal_thread_tid()});
     if (older.count == 0) return;
     char buffer[160];
     base::text text(buffer);
@@ -124,8 +124,8 @@ base::file_result dumper::write(const model::snapshot& from,
                                 triggers::dump_outcome& outcome) noexcept {
     char name_buffer[base::max_file_name_bytes + 1];
     const std::int64_t seconds = from.time_unix_ns / 1'000'000'000;
-    const std::string_view name = base::final_name(
-        name_buffer, {facts_.comm.view(), facts_.pid, seconds, sequence_});
+    const std::string_view name =
+        base::final_name(name_buffer, {facts_.comm.view(), facts_.pid, seconds, sequence_});
     base::dump_file file;
     base::file_result result = file.open(config_->directory.c_str(), name, &reserve_);
     if (!result.ok()) return result;
@@ -139,8 +139,8 @@ base::file_result dumper::write(const model::snapshot& from,
     char other_buffer[base::max_file_name_bytes + 1];
     // Somebody planted a file of this name: it is left alone, the sequence goes on.
     for (unsigned tries = 0; result.error == EEXIST && tries < 16; ++tries) {
-        published = base::final_name(other_buffer,
-                                     {facts_.comm.view(), facts_.pid, seconds, ++sequence_});
+        published =
+            base::final_name(other_buffer, {facts_.comm.view(), facts_.pid, seconds, ++sequence_});
         result = file.publish_as(published);
     }
     if (!result.ok()) return result;
@@ -150,18 +150,16 @@ base::file_result dumper::write(const model::snapshot& from,
     return result;
 }
 
-void dumper::dump(const triggers::dump_request& request,
-                  triggers::dump_outcome& outcome) noexcept {
+void dumper::dump(const triggers::dump_request& request, triggers::dump_outcome& outcome) noexcept {
     ++sequence_;
     memory_.release();
     code_.begin(memory_);
-    model::snapshot& made =
-        builder_.build({config_->max_tasks, {hides, &config_->redact}});
+    model::snapshot& made = builder_.build({config_->max_tasks, {hides, &config_->redact}});
     made.time_unix_ns = clock_ns(CLOCK_REALTIME);
     describe_process(made);
     describe_request(made, request);
-    made.duration_us = static_cast<std::uint64_t>(
-        (clock_ns(CLOCK_MONOTONIC) - request.requested_ns) / 1000);
+    made.duration_us =
+        static_cast<std::uint64_t>((clock_ns(CLOCK_MONOTONIC) - request.requested_ns) / 1000);
     last_tasks_ = made.counts.tasks;
     const base::file_result result = write(made, outcome);
     outcome.error = result.error;

@@ -49,8 +49,7 @@ void advance_tick(void*) noexcept {
     timespec now{};
     clock_gettime(CLOCK_MONOTONIC_COARSE, &now);
     const std::int64_t ns = std::int64_t{now.tv_sec} * 1'000'000'000 + now.tv_nsec;
-    const auto tick =
-        static_cast<std::uint32_t>((ns - parts().clock_began_ns) / tick_ns) + 1U;
+    const auto tick = static_cast<std::uint32_t>((ns - parts().clock_began_ns) / tick_ns) + 1U;
     // 0 means "no clock yet": skipped when the count wraps, after 397 days.
     corodump_tick_v1.store(tick == 0 ? 1 : tick, std::memory_order_relaxed);
 }
@@ -60,7 +59,10 @@ void log_outcome(const triggers::dump_outcome& outcome, std::int64_t microsecond
     base::text line(buffer);
     if (outcome.error == 0) {
         const std::uint64_t tasks = parts().dumps.last_task_count();
-        line.append("dumped ").decimal(tasks).append(tasks == 1 ? " task to " : " tasks to ").append(outcome.path);
+        line.append("dumped ")
+            .decimal(tasks)
+            .append(tasks == 1 ? " task to " : " tasks to ")
+            .append(outcome.path);
         line.append(" in ");
         line.fixed(static_cast<double>(microseconds) / 1000.0, 1).append(" ms");
         return base::log(base::log_level::info, line.view());
@@ -77,13 +79,11 @@ std::int64_t monotonic_us() noexcept {
     return std::int64_t{now.tv_sec} * 1'000'000 + now.tv_nsec / 1000;
 }
 
-void dump(void*, const triggers::dump_request& request,
-          triggers::dump_outcome& outcome) noexcept {
+void dump(void*, const triggers::dump_request& request, triggers::dump_outcome& outcome) noexcept {
     advance_tick(nullptr);
     parts().dumps.dump(request, outcome);
     parts().beacon.show_outcome(outcome.error, outcome.path, outcome.text, request.requests);
-    if (!request.restricted)
-        log_outcome(outcome, monotonic_us() - request.requested_ns / 1000);
+    if (!request.restricted) log_outcome(outcome, monotonic_us() - request.requested_ns / 1000);
 }
 
 void after_fork_in_child(void*) noexcept {
@@ -134,8 +134,7 @@ int start_threads() noexcept {
         parts().hooked = true;
     triggers::signal_options signal;
     signal.signal = parts().config.signal;
-    if (parts().beacon.page() != nullptr)
-        signal.requests_mirror = &parts().beacon.page()->requests;
+    if (parts().beacon.page() != nullptr) signal.requests_mirror = &parts().beacon.page()->requests;
     const int signal_error = triggers::install_signal(signal);
     if (signal_error == EAGAIN && watchdog_error == 0)
         log_problem("no signal thread could be made: the watchdog takes the signal at its tick");
@@ -178,7 +177,8 @@ int install_parts(const corodump_options_v1& options) {
 }  // namespace
 }  // namespace corodump::runtime
 
-using namespace corodump::runtime;  // NOLINT(google-build-using-namespace): the C entry points below
+using namespace corodump::runtime;  // NOLINT(google-build-using-namespace): the C entry points
+                                    // below
 
 extern "C" {
 

@@ -29,6 +29,7 @@ enum mark : std::uint8_t {
 constexpr unsigned detail_tag_slot = 1;
 constexpr std::size_t max_head_words = 64;
 constexpr std::size_t argument_words = 8;
+constexpr std::size_t far_argument_words = 24;  ///< for a frame without a caller: clang at -O0
 constexpr std::size_t max_handler_words = 64;
 constexpr unsigned max_untracked_leaves = 128;
 constexpr std::size_t max_state_words = 24;
@@ -38,7 +39,9 @@ constexpr unsigned max_ancestors = 64;
 void set(model::frame& f, std::uint8_t bits) noexcept {
     f.marks = static_cast<std::uint8_t>((f.marks | bits) & 63U);
 }
-bool has(const model::frame& f, std::uint8_t bits) noexcept { return (f.marks & bits) != 0; }
+bool has(const model::frame& f, std::uint8_t bits) noexcept {
+    return (f.marks & bits) != 0;
+}
 
 bool waits(const model::frame& f) noexcept {
     return f.activity == model::activity::suspended && f.awaiter != 0;
@@ -113,11 +116,13 @@ void chain_builder::settle(model::frame& f, std::uint64_t tag_word) noexcept {
     }
     const std::uint64_t target = tag_word & ~std::uint64_t{3};
     switch (tag_word & 3U) {
-        case 0: f.definition = target; return;
+        case 0:
+            f.definition = target;
+            return;
         case detail_tag_slot:
             f.definition = sources::read_word(target + offsetof(detail::slot, definition));
-            f.side = sources::side_number(
-                sources::read_word(target + offsetof(detail::slot, side)));
+            f.side =
+                sources::side_number(sources::read_word(target + offsetof(detail::slot, side)));
             return;
         default:
             f.definition = sources::read_word(target + offsetof(detail::side_record, definition));
@@ -128,11 +133,11 @@ void chain_builder::settle(model::frame& f, std::uint64_t tag_word) noexcept {
 std::span<const std::uint64_t> chain_builder::awaiter_words(const model::frame& f,
                                                             std::uint64_t& begin) noexcept {
     const sources::awaitable_facts& what = types_.awaitable(f.awaitable);
-    if (!what.known ||
-        (what.kind != detail::awaits_something && what.kind != detail::awaits_yield))
+    if (!what.known || (what.kind != detail::awaits_something && what.kind != detail::awaits_yield))
         return {};
     begin = what.is_reference ? sources::read_word(f.awaiter) : f.awaiter;
-    const std::size_t words = std::min(std::size_t{what.size_bytes} / 8, std::size(awaiter_buffer_));
+    const std::size_t words =
+        std::min(std::size_t{what.size_bytes} / 8, std::size(awaiter_buffer_));
     if (begin == 0 || words == 0) return {};
     return {awaiter_buffer_, sources::read_words(begin, {awaiter_buffer_, words})};
 }
@@ -154,8 +159,8 @@ void chain_builder::note_callers(std::uint32_t child, const sources::promise_fac
                                  std::span<const std::uint64_t> head) noexcept {
     model::frame& f = frames_[child];
     if (facts.continuation_offset >= 0) {
-        const std::size_t at = (facts.promise_offset + static_cast<std::size_t>(
-                                                           facts.continuation_offset)) / 8U;
+        const std::size_t at =
+            (facts.promise_offset + static_cast<std::size_t>(facts.continuation_offset)) / 8U;
         f.parent = at < head.size() ? index_.named(head[at]) : no_index;
         f.marks = 0;
         return set(f, certain);
@@ -178,8 +183,11 @@ std::uint32_t chain_builder::joined_by(std::uint32_t child,
                                        std::span<const std::uint64_t> head) noexcept {
     const sources::promise_facts& facts = types_.promise(frames_[child].promise);
     const std::size_t promise_end = (facts.promise_offset + facts.promise_bytes) / 8U;
-    for (std::size_t i = 2; i < head.size(); ++i) {
-        const std::uint64_t word = head[i];
+    std::uint64_t far[far_argument_words];
+    const std::size_t far_count =
+        sources::read_words(frames_[child].address + head.size_bytes(), far);
+    for (std::size_t i = 2; i < head.size() + far_count; ++i) {
+        const std::uint64_t word = i < head.size() ? head[i] : far[i - head.size()];
         if ((word & 7U) != 0 || word < 4096) continue;
         const std::uint32_t candidate = index_.containing(word);
         if (candidate == no_index && i < promise_end && !awaits_word(child, word)) {
@@ -200,14 +208,20 @@ std::uint32_t chain_builder::joined_by(std::uint32_t child,
 
 /// A frame that waits for what `word` points at, and whose address is kept there.
 std::uint32_t chain_builder::behind_heap(std::uint64_t word, std::uint32_t child) noexcept {
-    if (looks_ == max_looks) return no_index;
+    // Tasks of one kind point at the same schedulers and pools: each is looked at once.
+    std::uint64_t& dead_end = dead_ends_[word / 16 % std::size(dead_ends_)];
+    if (dead_end == word || looks_ == max_looks) return no_index;
     ++looks_;
     std::uint64_t state[max_state_words];
     const std::size_t count = base::safe_copy(state, word, sizeof state) / 8U;
+    bool names_a_frame = false;
     for (std::size_t i = 0; i < count; ++i) {
         const std::uint32_t found = index_.named(state[i]);
-        if (found != no_index && found != child && awaits_word(found, word)) return found;
+        if (found == no_index) continue;
+        names_a_frame = true;
+        if (found != child && awaits_word(found, word)) return found;
     }
+    if (!names_a_frame) dead_end = word;
     return no_index;
 }
 
@@ -227,9 +241,8 @@ bool chain_builder::awaits_word(std::uint32_t frame, std::uint64_t word) noexcep
 bool chain_builder::holds(std::uint32_t parent, std::uint32_t child) noexcept {
     std::uint64_t begin = 0;
     if (!waits(frames_[parent])) return false;
-    return std::ranges::any_of(awaiter_words(frames_[parent], begin), [&](std::uint64_t word) {
-        return index_.named(word) == child;
-    });
+    return std::ranges::any_of(awaiter_words(frames_[parent], begin),
+                               [&](std::uint64_t word) { return index_.named(word) == child; });
 }
 
 /// As holds, or through an object that the awaiter refers to: a task, by reference.
@@ -297,8 +310,8 @@ bool chain_builder::may_be_above(std::uint32_t parent, std::uint32_t child) noex
     const model::frame& c = frames_[child];
     // One that has ended, and is still awaited: its caller goes on when the cleanup below it ends.
     const bool cleans_up = p.state != model::task_state::pending && has(p, found_down) && waits(c);
-    if (!cleans_up && (!waits(p) || p.state != model::task_state::pending ||
-                       has(p, has_child_in_awaiter)))
+    if (!cleans_up &&
+        (!waits(p) || p.state != model::task_state::pending || has(p, has_child_in_awaiter)))
         return false;
     std::uint32_t above = p.parent;
     for (unsigned i = 0; i < max_ancestors && above != no_index && above != child; ++i)
@@ -320,7 +333,7 @@ void chain_builder::decide(std::uint32_t child) noexcept {
     if (f.parent != no_index) return;  // found in its parent's awaiter
     // A handle in a promise may also name a child, a neighbour in a list, or one that has gone on:
     // it is the caller if it waits, is not itself below this frame, and waits for no other.
-    const std::uint32_t caller = has(f, ambiguous) ? only_caller(child)
+    const std::uint32_t caller = has(f, ambiguous)                           ? only_caller(child)
                                  : up != no_index && may_be_above(up, child) ? up
                                                                              : no_index;
     if (caller != no_index) {

@@ -16,7 +16,8 @@
 // Only suspended frames are read, and each only believed if its record did not change meanwhile.
 //
 // Threads: watchdog only. Signals: unsafe. Blocks: never.
-// Bounds: 64 words of a promise, 32 of an awaiter, 64 of a handler, 24 of its state; cycles are cut, counted.
+// Bounds: 64 words of a promise, 32 of an awaiter, 64 of a handler, 24 of its state; cycles are
+// cut, counted.
 #pragma once
 
 #include <cstdint>
@@ -83,7 +84,8 @@ private:
     const sources::frame_index& index_;
     sources::type_facts& types_;
     chain_counts counts_;
-    std::uint32_t looks_ = 0;  ///< at the heap
+    std::uint32_t looks_ = 0;           ///< at the heap
+    std::uint64_t dead_ends_[64] = {};  ///< heap addresses that lead to no frame
     std::uint64_t awaiter_buffer_[32];
 };
 

@@ -1,5 +1,5 @@
-// Names of code addresses out of the symbol tables of mapped files: for coroutines whose promise did
-// not say what they are. Coroutine functions are local symbols, which dladdr(3) cannot see.
+// Names of code addresses out of the symbol tables of mapped files: for coroutines whose promise
+// did not say what they are. Coroutine functions are local symbols, which dladdr(3) cannot see.
 //
 // Threads: watchdog only. Signals: unsafe. Blocks: on the file system of the images.
 #pragma once

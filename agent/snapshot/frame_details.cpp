@@ -6,8 +6,8 @@
 #include <time.h>
 
 #include <algorithm>
-#include "agent/sources/layout.hpp"
 #include <cstring>
+#include "agent/sources/layout.hpp"
 
 #include "agent/base/safe_copy.hpp"
 #include "agent/snapshot/operation_name.hpp"
@@ -345,7 +345,8 @@ void frame_details::collect_owners(const sources::resource_facts& facts,
             const std::uint32_t task = holder_task(found[i]);
             ++listed;
             if (task == no_index) to.whole = false;
-            if (std::ranges::find(owners.first(used), task) == owners.begin() + static_cast<std::ptrdiff_t>(used))
+            if (std::ranges::find(owners.first(used), task) ==
+                owners.begin() + static_cast<std::ptrdiff_t>(used))
                 owners[used++] = task;
         }
     }

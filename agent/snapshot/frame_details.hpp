@@ -1,10 +1,12 @@
-// Answers the writer's questions about single frames: names of places, locals, what a leaf waits for.
+// Answers the writer's questions about single frames: names of places, locals, what a leaf waits
+// for.
 //
 // Places and type names are resolved once and kept; locals and leaves are read when asked, and only
 // believed if the frame's record has not changed since the snapshot.
 //
-// Threads: watchdog only. Signals: unsafe. Blocks: never (getpeername on the host's sockets does not).
-// Bounds: 8,192 places and 2,048 types are kept in at most 4 MiB; further ones are read each time.
+// Threads: watchdog only. Signals: unsafe. Blocks: never (getpeername on the host's sockets does
+// not). Bounds: 8,192 places and 2,048 types are kept in at most 4 MiB; further ones are read each
+// time.
 #pragma once
 
 #include <cstdint>

@@ -10,8 +10,12 @@ namespace {
 
 constexpr std::string_view marker = "initiate_";
 
-bool opens(char c) noexcept { return c == '<' || c == '(' || c == '['; }
-bool closes(char c) noexcept { return c == '>' || c == ')' || c == ']'; }
+bool opens(char c) noexcept {
+    return c == '<' || c == '(' || c == '[';
+}
+bool closes(char c) noexcept {
+    return c == '>' || c == ')' || c == ']';
+}
 bool continues_name(char c) noexcept {
     return c == '_' || (c >= '0' && c <= '9') || (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z');
 }

@@ -72,8 +72,7 @@ std::uint32_t overview::innermost_own(std::uint32_t root, std::uint32_t leaf) no
 
 void overview::note_site(std::uint32_t root, std::uint32_t leaf) noexcept {
     const std::uint32_t own = innermost_own(root, leaf);
-    const std::uint64_t key =
-        mix(snapshot_.frames[own].site, snapshot_.frames[leaf].awaitable);
+    const std::uint64_t key = mix(snapshot_.frames[own].site, snapshot_.frames[leaf].awaitable);
     if (auto* const entry = sites_.add(key)) entry->value = root;
 }
 
@@ -101,7 +100,7 @@ std::uint64_t overview::chain_hash(std::uint32_t root) const noexcept {
         hash = mix(hash, static_cast<std::uint64_t>(f.activity) << 8U |
                              static_cast<std::uint64_t>(f.state));
         at = f.first_child != no_index && !snapshot_.frames[f.first_child].root ? f.first_child
-                                                                               : no_index;
+                                                                                : no_index;
         if (at == no_index) hash = mix(hash, f.awaitable);
     }
     return hash;
@@ -154,8 +153,8 @@ void overview::add_shared_objects(std::span<model::object_count> room, std::size
             continue;
         }
         const model::leaf what = details_.awaited(snapshot_.frames[all[begin].leaf]);
-        room[used++] = {memory_.copy(what.kind), memory_.copy(what.name), what.object, end - begin,
-                        false,  {}};
+        room[used++] = {
+            memory_.copy(what.kind), memory_.copy(what.name), what.object, end - begin, false, {}};
     }
     std::ranges::sort(room.first(used), std::greater<>{}, &model::object_count::count);
     snapshot_.summary.by_object = room.first(used);
@@ -179,7 +178,8 @@ std::uint32_t overview::resource_of(std::uint32_t task) const noexcept {
 void overview::find_deadlocks() noexcept {
     const auto known = details_.resources();
     const auto held = memory_.allocate_span<analysis::held_resource>(known.size());
-    for (std::size_t i = 0; i < held.size(); ++i) held[i] = {known[i].owners, known[i].whole, false};
+    for (std::size_t i = 0; i < held.size(); ++i)
+        held[i] = {known[i].owners, known[i].whole, false};
     if (analysis::find_stuck(held, *this) != 0) add_deadlock(held);
 }
 
@@ -256,7 +256,7 @@ void overview::add_deadlock(std::span<const analysis::held_resource> resources) 
         std::ranges::count_if(waits_.first(waits_used_), [&](const wait& w) {
             return w.resource < resources.size() && resources[w.resource].stuck;
         }));
-    verdicts[0] = {"wait_cycle", "error", deadlock_statement(resources, holders, waiters),
+    verdicts[0] = {"wait_cycle",        "error", deadlock_statement(resources, holders, waiters),
                    tasks.first(listed), holders, evidence.first(facts)};
     snapshot_.verdicts = verdicts;
 }

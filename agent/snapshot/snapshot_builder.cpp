@@ -1,9 +1,9 @@
 #include "agent/snapshot/snapshot_builder.hpp"
 
 #include <algorithm>
-#include "agent/sources/layout.hpp"
 #include <memory>
 #include <new>
+#include "agent/sources/layout.hpp"
 
 #include "agent/base/text.hpp"
 #include "agent/snapshot/chains.hpp"
@@ -39,8 +39,8 @@ model::snapshot& snapshot_builder::build(const build_options& options) noexcept 
         warn("no memory for a snapshot");
         return snapshot_;
     }
-    auto* const index = make_in<sources::frame_index>(memory_, memory_, copied.frames,
-                                                      copied.outside, *types);
+    auto* const index =
+        make_in<sources::frame_index>(memory_, memory_, copied.frames, copied.outside, *types);
     auto* const details = make_in<frame_details>(memory_, memory_, copied.frames, *index, *types,
                                                  code_, options.redact);
     if (index == nullptr || details == nullptr) {

@@ -139,11 +139,10 @@ side_facts read_side(std::uint32_t number, std::uint32_t generation,
     facts.label_count = std::min<std::uint32_t>(from->label_count.load(std::memory_order_relaxed),
                                                 detail::side_record::max_labels);
     for (std::uint32_t i = 0; i < facts.label_count; ++i) {
-        const std::size_t at =
-            offsetof(detail::side_record, labels) + i * sizeof from->labels[0];
+        const std::size_t at = offsetof(detail::side_record, labels) + i * sizeof from->labels[0];
         facts.labels[i].name = text_at(at, sizeof from->labels[0].name);
-        facts.labels[i].value = text_at(at + sizeof from->labels[0].name,
-                                        sizeof from->labels[0].value);
+        facts.labels[i].value =
+            text_at(at + sizeof from->labels[0].name, sizeof from->labels[0].value);
     }
     return facts;
 }

@@ -1,5 +1,6 @@
-// Reads what coroutines and awaitables say of themselves: descriptions, resources and their holders,
-// names, labels and watched values. All of it is the host's memory, read by bounded safe copy.
+// Reads what coroutines and awaitables say of themselves: descriptions, resources and their
+// holders, names, labels and watched values. All of it is the host's memory, read by bounded safe
+// copy.
 //
 // Threads: watchdog only. Signals: unsafe. Blocks: never.
 // Bounds: 4,096 holders a resource, 64 nodes a frame, 8 labels.

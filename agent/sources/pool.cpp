@@ -125,7 +125,8 @@ slab_kind kind_of_class(std::size_t index) noexcept {
 
 slab_header* make_slab(std::size_t index) noexcept {
     if (next_slab == end_slab && !map_chunk()) return nullptr;
-    auto* const slab = new (reinterpret_cast<void*>(next_slab)) slab_header{};
+    // Fresh memory is zero; the magic is not written here, since the watchdog may be looking at it.
+    auto* const slab = reinterpret_cast<slab_header*>(next_slab);
     next_slab += slab_bytes;
     slab->version = layout_version;
     slab->kind = kind_of_class(index);
@@ -246,8 +247,8 @@ void flush(thread_state& thread, std::size_t index, std::uint32_t keep) noexcept
     free_list& list = thread.lists[index];
     while (list.count > keep) {
         record* const object = list.head;
-        list.head = static_cast<record*>(
-            const_cast<void*>(object->site.load(std::memory_order_relaxed)));
+        list.head =
+            static_cast<record*>(const_cast<void*>(object->site.load(std::memory_order_relaxed)));
         --list.count;
         give(object);
     }
@@ -263,8 +264,12 @@ void detach(void* held) noexcept {
     node->in_use = false;
 }
 
-void lock_for_fork() noexcept { pthread_mutex_lock(&pool_lock::mutex); }
-void unlock_after_fork() noexcept { pthread_mutex_unlock(&pool_lock::mutex); }
+void lock_for_fork() noexcept {
+    pthread_mutex_lock(&pool_lock::mutex);
+}
+void unlock_after_fork() noexcept {
+    pthread_mutex_unlock(&pool_lock::mutex);
+}
 void repair_child() noexcept {
     pthread_mutex_unlock(&pool_lock::mutex);
     if (corodump_thread_v1 != &empty_state)
@@ -339,7 +344,9 @@ bool refill(thread_state& thread, std::size_t index) noexcept {
 
 }  // namespace
 
-std::size_t chunk_count() noexcept { return chunks_used.load(std::memory_order_acquire); }
+std::size_t chunk_count() noexcept {
+    return chunks_used.load(std::memory_order_acquire);
+}
 
 std::uintptr_t chunk_at(std::size_t index) noexcept {
     return chunks[index].load(std::memory_order_relaxed);
@@ -371,20 +378,27 @@ void set_slow_path_hook(void (*hook)() noexcept) noexcept {
     slow_path_hook.store(hook, std::memory_order_release);
 }
 
-void* take_side() noexcept { return take_one(side_class); }
+void* take_side() noexcept {
+    return take_one(side_class);
+}
 
 void give_back(void* object) noexcept {
     const pool_lock lock;
     give(object);
 }
 
-bool has_state(const thread_state* thread) noexcept { return thread != &empty_state; }
+bool has_state(const thread_state* thread) noexcept {
+    return thread != &empty_state;
+}
 
-const thread_node* first_thread() noexcept { return threads.load(std::memory_order_acquire); }
+const thread_node* first_thread() noexcept {
+    return threads.load(std::memory_order_acquire);
+}
 
 }  // namespace corodump::sources
 
-using namespace corodump::sources;  // NOLINT(google-build-using-namespace): the C entry points below
+using namespace corodump::sources;  // NOLINT(google-build-using-namespace): the C entry points
+                                    // below
 
 extern "C" {
 

@@ -37,7 +37,8 @@ record* record_at(slab_header* slab, std::uint32_t index) noexcept {
 
 std::uint64_t full_awaiter(std::uint64_t frame, std::uint64_t suspended) noexcept {
     const auto low = static_cast<std::uint32_t>(suspended & ~std::uint64_t{1});
-    return low == 0 ? 0 : frame + static_cast<std::uint32_t>(low - static_cast<std::uint32_t>(frame));
+    return low == 0 ? 0
+                    : frame + static_cast<std::uint32_t>(low - static_cast<std::uint32_t>(frame));
 }
 
 /// 1: taken, 0: not live, -1: changed while it was read.

@@ -123,7 +123,9 @@ record* corodump_current_v1() noexcept {
                                                 : nullptr;
 }
 
-side_record* corodump_side_v1(record* own) noexcept { return corodump::sources::side_of(own); }
+side_record* corodump_side_v1(record* own) noexcept {
+    return corodump::sources::side_of(own);
+}
 
 void corodump_untag_v1(std::uintptr_t word) noexcept {
     void* const what = reinterpret_cast<void*>(word & ~corodump::detail::tag_mask);

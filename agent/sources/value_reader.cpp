@@ -65,11 +65,19 @@ value_outcome show_number(value_shape shape, std::uint64_t raw, base::text& to) 
         case value_kind::boolean:
             to.append((raw & 0xffU) != 0 ? "true" : "false");
             return value_outcome::literal;
-        case value_kind::character: to.append(static_cast<char>(raw)); return value_outcome::text;
-        case value_kind::signed_integer: return show_signed(raw, shape.size_bytes, to);
-        case value_kind::unsigned_integer: to.decimal(raw); return value_outcome::literal;
-        case value_kind::floating: return show_floating(raw, shape.size_bytes, to);
-        default: to.append("0x").hex(raw); return value_outcome::text;
+        case value_kind::character:
+            to.append(static_cast<char>(raw));
+            return value_outcome::text;
+        case value_kind::signed_integer:
+            return show_signed(raw, shape.size_bytes, to);
+        case value_kind::unsigned_integer:
+            to.decimal(raw);
+            return value_outcome::literal;
+        case value_kind::floating:
+            return show_floating(raw, shape.size_bytes, to);
+        default:
+            to.append("0x").hex(raw);
+            return value_outcome::text;
     }
 }
 
@@ -103,21 +111,27 @@ value_outcome read_value(value_shape shape, std::uint64_t address, base::text& t
     const auto kind = static_cast<value_kind>(shape.kind);
     if (kind == value_kind::text) return show_text(address, shape.text_bytes, to);
     words raw;
-    const std::size_t bytes = kind == value_kind::string_libcxx        ? 24
-                              : kind == value_kind::string_libstdcxx   ? 16
-                              : kind == value_kind::c_string           ? 8
-                                                                       : shape.size_bytes;
+    const std::size_t bytes = kind == value_kind::string_libcxx      ? 24
+                              : kind == value_kind::string_libstdcxx ? 16
+                              : kind == value_kind::c_string         ? 8
+                                                                     : shape.size_bytes;
     if (bytes == 0 || !fetch(address, bytes, raw)) return value_outcome::unreadable;
     switch (kind) {
-        case value_kind::none: return value_outcome::unreadable;
-        case value_kind::string_libstdcxx: return show_text(raw.at[0], raw.at[1], to);
-        case value_kind::string_libcxx: return show_libcxx(address, raw, to);
-        case value_kind::string_view_libstdcxx: return show_text(raw.at[1], raw.at[0], to);
-        case value_kind::string_view_libcxx: return show_text(raw.at[0], raw.at[1], to);
+        case value_kind::none:
+            return value_outcome::unreadable;
+        case value_kind::string_libstdcxx:
+            return show_text(raw.at[0], raw.at[1], to);
+        case value_kind::string_libcxx:
+            return show_libcxx(address, raw, to);
+        case value_kind::string_view_libstdcxx:
+            return show_text(raw.at[1], raw.at[0], to);
+        case value_kind::string_view_libcxx:
+            return show_text(raw.at[0], raw.at[1], to);
         case value_kind::c_string:
             return read_c_string(raw.at[0], max_string_bytes, to) ? value_outcome::text
                                                                   : value_outcome::unreadable;
-        default: return show_number(shape, raw.at[0], to);
+        default:
+            return show_number(shape, raw.at[0], to);
     }
 }
 

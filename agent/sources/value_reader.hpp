@@ -25,6 +25,7 @@ value_outcome read_value(value_shape shape, std::uint64_t address, base::text& t
 /// Appends the terminated string at `address`, at most `limit` bytes. False: not readable.
 bool read_c_string(std::uint64_t address, std::size_t limit, base::text& to) noexcept;
 /// Appends `bytes` bytes (at most `limit`). False: not all of them could be read.
-bool read_text(std::uint64_t address, std::size_t bytes, std::size_t limit, base::text& to) noexcept;
+bool read_text(std::uint64_t address, std::size_t bytes, std::size_t limit,
+               base::text& to) noexcept;
 
 }  // namespace corodump::sources

@@ -56,9 +56,9 @@ struct coroutine_traits<Return, Arguments...> {
 private:
     using library_promise = typename corodump_coroutine_traits<Return, Arguments...>::promise_type;
     static constexpr bool left_alone =
-        corodump::no_auto_for<Return> || corodump::detail::is_tracked<library_promise> ||
-        requires { typename library_promise::corodump_tracks_itself; } ||
-        corodump::detail::is_of_the_standard<library_promise>();
+        corodump::no_auto_for<Return> || corodump::detail::is_tracked<library_promise> || requires {
+            typename library_promise::corodump_tracks_itself;
+        } || corodump::detail::is_of_the_standard<library_promise>();
     template <bool LeftAlone, class Dependent>
     struct choose {
         using type = corodump::tracked<Dependent, Arguments...>;

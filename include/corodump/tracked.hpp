@@ -66,7 +66,8 @@ struct no_place {};
 template <class P, class Place>
 concept returned_with = requires(P& p, Place w) { p.get_return_object(w); };
 template <class P, class E, class Place>
-concept transforms_with = requires(P& p, E&& e, Place w) { p.await_transform(static_cast<E&&>(e), w); };
+concept transforms_with =
+    requires(P& p, E&& e, Place w) { p.await_transform(static_cast<E&&>(e), w); };
 template <class P, class V, class Place>
 concept yields_with = requires(P& p, V&& v, Place w) { p.yield_value(static_cast<V&&>(v), w); };
 
@@ -115,8 +116,7 @@ public:
     tracked& operator=(const tracked&) = delete;
     ~tracked() { detail::end(corodump_frame(), corodump_tag_); }
 
-    decltype(auto) get_return_object(
-        std::source_location where = std::source_location::current()) {
+    decltype(auto) get_return_object(std::source_location where = std::source_location::current()) {
         corodump_begin(where);
         if constexpr (detail::returned_with<base, std::source_location> &&
                       !detail::returned_with<base, detail::no_place>)
@@ -157,13 +157,13 @@ public:
         requires(transforms<E> || !detail::transforms_awaits<Promise>())
     [[gnu::always_inline]] decltype(auto) await_transform(
         E&& e, std::source_location where = std::source_location::current()) {
-        return detail::track_awaiter<Promise>(
-            corodump_record(), detail::site_of(where), [&]() -> decltype(auto) {
-                if constexpr (transforms<E>)
-                    return transform(static_cast<E&&>(e), where);
-                else
-                    return static_cast<E&&>(e);
-            });
+        return detail::track_awaiter<Promise>(corodump_record(), detail::site_of(where),
+                                              [&]() -> decltype(auto) {
+                                                  if constexpr (transforms<E>)
+                                                      return transform(static_cast<E&&>(e), where);
+                                                  else
+                                                      return static_cast<E&&>(e);
+                                              });
     }
 
     template <class V>
@@ -193,7 +193,8 @@ private:
     friend struct detail::info_of<tracked>;
     static constexpr bool has_description = adapter::describes_operation;
     static constexpr bool has_handler = adapter::handler_bytes != 0;
-    static_assert(detail::promise_offset(alignof(base)) == detail::promise_offset(alignof(Promise)) &&
+    static_assert(detail::promise_offset(alignof(base)) ==
+                          detail::promise_offset(alignof(Promise)) &&
                       alignof(Promise) <= 4096,
                   "the library's handle and ours must mean the same frame");
 

@@ -32,9 +32,7 @@ class tracked_promise {
 public:
     using corodump_tracks_itself = void;
 
-    static void* operator new(std::size_t bytes) {
-        return detail::allocate_or_throw(bytes);
-    }
+    static void* operator new(std::size_t bytes) { return detail::allocate_or_throw(bytes); }
     static void* operator new(std::size_t bytes, const std::nothrow_t&) noexcept {
         return detail::allocate_frame(bytes);
     }
@@ -47,7 +45,7 @@ public:
         E&& e, std::source_location where = std::source_location::current()) {
         // The operand lives to the end of the full expression: a reference is enough.
         return detail::track_awaiter<Promise>(own(), detail::site_of(where),
-                                     [&]() -> E&& { return static_cast<E&&>(e); });
+                                              [&]() -> E&& { return static_cast<E&&>(e); });
     }
 
 protected:
@@ -96,14 +94,16 @@ protected:
     /// What an own await_transform returned before: an rvalue is moved into the frame, an lvalue is
     /// referred to.
     template <class E>
-    [[nodiscard, gnu::always_inline]] decltype(auto) track_await(E&& e, std::source_location where) {
+    [[nodiscard, gnu::always_inline]] decltype(auto) track_await(E&& e,
+                                                                 std::source_location where) {
         return detail::track_awaiter<Promise>(own(), detail::site_of(where),
-                                     [&]() -> E { return static_cast<E&&>(e); });
+                                              [&]() -> E { return static_cast<E&&>(e); });
     }
     /// As track_await, for an awaiter that can be neither moved nor copied: `make()` returns it.
     template <class Make>
     [[nodiscard]] decltype(auto) track_await_of(Make&& make, std::source_location where) {
-        return detail::track_awaiter<Promise>(own(), detail::site_of(where), static_cast<Make&&>(make));
+        return detail::track_awaiter<Promise>(own(), detail::site_of(where),
+                                              static_cast<Make&&>(make));
     }
 
 private:
@@ -115,8 +115,9 @@ private:
     }
     template <detail::awaitable_kind Kind, class Awaiter>
     auto mark(Awaiter&& awaiter) {
-        return detail::mark_awaiter<Kind, Promise>(
-            own(), [&]() -> std::remove_cvref_t<Awaiter> { return static_cast<Awaiter&&>(awaiter); });
+        return detail::mark_awaiter<Kind, Promise>(own(), [&]() -> std::remove_cvref_t<Awaiter> {
+            return static_cast<Awaiter&&>(awaiter);
+        });
     }
 
     static constexpr std::uint16_t flags() noexcept {

@@ -1,4 +1,5 @@
-// Boost.Asio's own coroutines, tracked and untracked, with an agent installed: see asio_workload.cpp.
+// Boost.Asio's own coroutines, tracked and untracked, with an agent installed: see
+// asio_workload.cpp.
 #include <benchmark/benchmark.h>
 
 #include <corodump/agent.hpp>

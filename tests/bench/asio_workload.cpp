@@ -1,5 +1,6 @@
 // A co_spawn of three nested awaitables, run to completion. Compiled twice into shared libraries of
-// their own, with and without corodump: in one executable the linker would keep one of each template.
+// their own, with and without corodump: in one executable the linker would keep one of each
+// template.
 #include <boost/asio/awaitable.hpp>
 #include <boost/asio/co_spawn.hpp>
 #include <boost/asio/detached.hpp>
@@ -9,9 +10,15 @@ namespace {
 
 using boost::asio::awaitable;
 
-awaitable<int> price(int order) { co_return order + 1; }
-awaitable<int> quote(int order) { co_return co_await price(order) + 1; }
-awaitable<void> session(int order, long& sum) { sum += co_await quote(order); }
+awaitable<int> price(int order) {
+    co_return order + 1;
+}
+awaitable<int> quote(int order) {
+    co_return co_await price(order) + 1;
+}
+awaitable<void> session(int order, long& sum) {
+    sum += co_await quote(order);
+}
 
 }  // namespace
 

@@ -1,5 +1,6 @@
-// What each coroutine pays: the same coroutines (shapes/) bare and tracked, with an agent installed and
-// its clock running. A benchmark's name is WHAT/VARIANT; run.py takes the ratios of the medians.
+// What each coroutine pays: the same coroutines (shapes/) bare and tracked, with an agent installed
+// and its clock running. A benchmark's name is WHAT/VARIANT; run.py takes the ratios of the
+// medians.
 #include <benchmark/benchmark.h>
 
 #include <corodump/agent.hpp>
@@ -52,12 +53,12 @@ void memory(benchmark::State& state, void* (*make)(), void (*destroy)(void*), vo
     destroy(frame);
 }
 
-#define BENCH_CREATE(variant)                          \
+#define BENCH_CREATE(variant)                             \
     BENCHMARK_CAPTURE(create, variant, variant##_create); \
     BENCHMARK_CAPTURE(create, variant##_plain, variant##_create_plain)
-#define BENCH_RESUME(variant)                                                                \
+#define BENCH_RESUME(variant)                                                                  \
     BENCHMARK_CAPTURE(resume, variant, variant##_waiter, variant##_resume, variant##_destroy); \
-    BENCHMARK_CAPTURE(resume_many, variant, variant##_waiter, variant##_resume_all,          \
+    BENCHMARK_CAPTURE(resume_many, variant, variant##_waiter, variant##_resume_all,            \
                       variant##_destroy)
 BENCH_CREATE(bare);
 BENCH_CREATE(mixin);
@@ -70,9 +71,15 @@ BENCH_RESUME(current);
 BENCH_RESUME(mixin);
 BENCH_RESUME(automatic);
 
-void* mixin_int() { return mixin_waiter_of(1); }
-void* automatic_int() { return automatic_waiter_of(1); }
-void* sized_int() { return sized_waiter_of(1); }
+void* mixin_int() {
+    return mixin_waiter_of(1);
+}
+void* automatic_int() {
+    return automatic_waiter_of(1);
+}
+void* sized_int() {
+    return sized_waiter_of(1);
+}
 #define BENCH_MEMORY(name, variant, make, bare) \
     BENCHMARK_CAPTURE(memory, name, make, variant##_destroy, bare)->Iterations(1)
 BENCH_MEMORY(mixin, mixin, mixin_waiter, sized_waiter);

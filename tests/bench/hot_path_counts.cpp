@@ -1,5 +1,6 @@
-// Runs one shape a given number of times and ends: run.py counts its instructions by callgrind at two
-// numbers, whose difference is what one time takes. Counts do not change with the machine's load.
+// Runs one shape a given number of times and ends: run.py counts its instructions by callgrind at
+// two numbers, whose difference is what one time takes. Counts do not change with the machine's
+// load.
 //
 //   hot_path_counts WHAT/VARIANT TIMES
 #include <cstdlib>

@@ -1,6 +1,6 @@
 // From kill() to the whole file: the agent, and a watchdog as services have them, which looks every
-// 10 ms whether its handler has set a flag and then dumps. Both write the same dump; the file counts
-// as there when its final name appears in the directory (inotify).
+// 10 ms whether its handler has set a flag and then dumps. Both write the same dump; the file
+// counts as there when its final name appears in the directory (inotify).
 //
 //   signal_bench [--tasks=1000] [Google Benchmark options]
 #include <benchmark/benchmark.h>
@@ -117,8 +117,8 @@ private:
     std::vector<void*> roots_;
 };
 
-/// One signal a repetition, after a pause that neither the poll nor the agent's own interval between
-/// two dumps for signals (200 ms) knows of.
+/// One signal a repetition, after a pause that neither the poll nor the agent's own interval
+/// between two dumps for signals (200 ms) knows of.
 void signal_to_file(benchmark::State& state, const dump_directory& directory, int signal) {
     static std::mt19937 random(7);
     for (auto _ : state) {

@@ -1,7 +1,8 @@
 // Copying the records of a million live frames, against a plain copy of the same bytes; what a
 // coroutine on another thread feels of it; and the memory that a snapshot takes.
 //
-// Linked with the agent's rooms, not with its library, to reach copy_records. An agent is installed.
+// Linked with the agent's rooms, not with its library, to reach copy_records. An agent is
+// installed.
 #include <benchmark/benchmark.h>
 #include <unistd.h>
 
@@ -90,8 +91,8 @@ std::size_t copy_plainly(std::span<To> to) {
             if (slab->magic != detail::slab_magic) break;
             if (slab->kind != detail::slab_kind::frames) continue;
             const char* from = base + detail::slab_header_bytes;
-            const std::size_t count =
-                std::min<std::size_t>(slab->carved.load(std::memory_order_relaxed), to.size() - used);
+            const std::size_t count = std::min<std::size_t>(
+                slab->carved.load(std::memory_order_relaxed), to.size() - used);
             for (std::size_t i = 0; i < count; ++i, from += slab->object_bytes)
                 std::memcpy(static_cast<void*>(&to[used++]), from, sizeof(detail::record));
         }

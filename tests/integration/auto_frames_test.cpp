@@ -263,6 +263,7 @@ TEST_F(AutoFrames, LambdasKeepTheirCaptures) {
     ASSERT_EQ(dump.tasks.size(), 1U) << dump.chains();
     EXPECT_EQ(dump.tasks[0].last().line, app::at);
     EXPECT_NE(dump.tasks[0].last().function.find("lambda"), std::string::npos) << dump.chains();
+    EXPECT_EQ(value(dump.tasks[0].last(), "arg2"), "12");
     until.set();
     EXPECT_EQ(task.result(), 42);
 }

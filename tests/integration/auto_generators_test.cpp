@@ -15,6 +15,8 @@
 
 namespace app {
 
+// clang-format off: a line is noted on the line itself
+
 struct point {
     int x = 0, y = 0;
 };
@@ -32,7 +34,9 @@ gen::generator<point> points() {
     const point last{5, 6};
     co_yield last;
 }
-gen::generator<std::string> converted() { co_yield "text"; }
+gen::generator<std::string> converted() {
+    co_yield "text";
+}
 gen::generator<int> throwing() {
     co_yield 1;
     throw std::runtime_error("in the generator");
@@ -67,6 +71,8 @@ lazy::task<std::string> reader(synced::event& more, synced::event& between) {
     if (co_await source.next() != nullptr) all += "too many";
     co_return all;
 }
+
+// clang-format on
 
 }  // namespace app
 

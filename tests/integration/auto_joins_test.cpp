@@ -11,6 +11,8 @@
 
 namespace app {
 
+// clang-format off: a line is noted on the line itself
+
 int at_wait, at_join, at_outer, at_spawned;
 
 lazy::task<int> worker(synced::event& until, int result) {
@@ -57,6 +59,8 @@ lazy::task<int> scoped(synced::event& until, int count) {
     at_join = __LINE__; co_await scope.join();
     co_return done;
 }
+
+// clang-format on
 
 }  // namespace app
 
@@ -131,8 +135,8 @@ TEST_F(AutoJoins, SharedCounterOnTheHeap) {
     EXPECT_EQ(take_dump().frames, 1U);
 }
 
-// The helpers have the shared state as an argument only: what a channel between two tasks looks like
-// as well. Nothing is guessed then, and each chain is whole.
+// The helpers have the shared state as an argument only: what a channel between two tasks looks
+// like as well. Nothing is guessed then, and each chain is whole.
 TEST_F(AutoJoins, SharedStateInAnArgumentIsNoJoin) {
     auto task = app::first_of(first, second);
     task.start();

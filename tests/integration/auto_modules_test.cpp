@@ -48,9 +48,10 @@ TEST(Modules, OneChainThroughAnExecutableAndTwoLibraries) {
     EXPECT_EQ(pclose(program), 0);
     support::expect_valid(path);
     const auto dump = support::read_dump(path);
-    support::expect_chain(dump, {{"(anonymous namespace)::own", own},
-                                 {"modules::first", first},
-                                 {"modules::second", second}},
+    support::expect_chain(dump,
+                          {{"(anonymous namespace)::own", own},
+                           {"modules::first", first},
+                           {"modules::second", second}},
                           "synced::event::awaiter");
     EXPECT_EQ(dump.frames, 3U) << dump.chains();
     unlink(path);

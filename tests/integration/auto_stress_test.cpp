@@ -132,7 +132,8 @@ TEST_F(AutoStress, ThreadsThatComeAndGo) {
 TEST_F(AutoStress, DumpsWhileEverythingMoves) {
     using clock = std::chrono::steady_clock;
     const char* const seconds = std::getenv("CORODUMP_STRESS_SECONDS");
-    const auto end = clock::now() + std::chrono::seconds(seconds != nullptr ? std::atoi(seconds) : 4);
+    const auto end =
+        clock::now() + std::chrono::seconds(seconds != nullptr ? std::atoi(seconds) : 4);
     const unsigned workers = std::max(2U, std::thread::hardware_concurrency());
     std::atomic<bool> stop{false};
     std::atomic<long> total{0};

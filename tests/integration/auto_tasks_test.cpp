@@ -14,6 +14,8 @@
 
 namespace app {
 
+// clang-format off: a line is noted on the line itself
+
 struct lines {
     int leaf = 0, middle = 0, outer = 0;
 };
@@ -47,8 +49,12 @@ lazy::task<int> lets_through(synced::event& until) {
     co_return co_await leaf_that_throws(until);
 }
 
-lazy::task<int&> reference(int& to) { co_return to; }
-lazy::task<std::unique_ptr<int>> moved() { co_return std::make_unique<int>(5); }
+lazy::task<int&> reference(int& to) {
+    co_return to;
+}
+lazy::task<std::unique_ptr<int>> moved() {
+    co_return std::make_unique<int>(5);
+}
 lazy::task<int> uses_both(int& to) {
     int& same = co_await reference(to);
     same += *co_await moved();
@@ -83,6 +89,8 @@ affine::task<int> on_pool(synced::event& until) {
     at.outer = __LINE__; co_return 1 + co_await on_pool_middle(until);
 }
 
+// clang-format on
+
 }  // namespace app
 
 namespace {
@@ -110,12 +118,11 @@ TEST_F(AutoTasks, LazyChainIsWhole) {
     }
     task.start();
     const auto dump = take_dump();
-    const auto* const found =
-        expect_chain(dump,
-                     {{"app::outer", app::at.outer},
-                      {"app::middle", app::at.middle},
-                      {"app::leaf", app::at.leaf}},
-                     "synced::event::awaiter");
+    const auto* const found = expect_chain(dump,
+                                           {{"app::outer", app::at.outer},
+                                            {"app::middle", app::at.middle},
+                                            {"app::leaf", app::at.leaf}},
+                                           "synced::event::awaiter");
     EXPECT_EQ(dump.tasks.size(), 1U);
     ASSERT_NE(found, nullptr);
     EXPECT_EQ(found->resumes, 1);

@@ -120,9 +120,10 @@ TEST_F(AutoWaiting, CleanupRunsAfterItsTask) {
     expect_chain(take_dump(), {{"app::above", app::at_outer}, {"app::works", app::at}});
     until.set();
     const auto dump = take_dump();
-    expect_chain(dump,
-                 {{"app::above", app::at_outer}, {"app::works", app::at}, {"app::closes", app::at_cleanup}},
-                 "synced::event::awaiter");
+    expect_chain(
+        dump,
+        {{"app::above", app::at_outer}, {"app::works", app::at}, {"app::closes", app::at_cleanup}},
+        "synced::event::awaiter");
     later.set();
     EXPECT_TRUE(task.done());
     EXPECT_EQ(app::trace, "worked first closed last above");
@@ -167,7 +168,8 @@ TEST_F(AutoWaiting, SemaphoresAndChannels) {
     synced::channel<std::string> channel;
     std::string received;
     app::receives(channel, received);
-    expect_chain(take_dump(), {{"app::receives", app::at}}, "synced::channel<std::string>::receives");
+    expect_chain(take_dump(), {{"app::receives", app::at}},
+                 "synced::channel<std::string>::receives");
     app::sends(channel, "hello");
     EXPECT_EQ(received, "hello");
     app::sends(channel, "again");

@@ -1,5 +1,6 @@
-// The mixin: own promise types that derive from tracked_promise, with and without an await_transform
-// of their own, with hooks left out, and corodump::tracked around a promise by hand.
+// The mixin: own promise types that derive from tracked_promise, with and without an
+// await_transform of their own, with hooks left out, and corodump::tracked around a promise by
+// hand.
 #include <gtest/gtest.h>
 
 #include <corodump/agent.hpp>

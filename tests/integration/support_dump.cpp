@@ -31,8 +31,8 @@ std::vector<std::string> texts_of(const json& from, const char* member) {
 }
 
 frame frame_of(const json& from) {
-    frame made{text_of(from, "function"), text_of(from, "file"), 0, text_of(from, "address"),
-               from.value("library", false), {}};
+    frame made{text_of(from, "function"), text_of(from, "file"),        0,
+               text_of(from, "address"),  from.value("library", false), {}};
     if (from["line"].is_number()) made.line = from["line"].get<int>();
     if (!from.contains("locals")) return made;
     for (const auto& [name, value] : from["locals"].items())
@@ -55,9 +55,9 @@ task task_of(const json& from) {
             made.labels[name] = value.get<std::string>();
     for (const json& entry : from["await_chain"]) {
         if (entry.contains("awaitable"))
-            made.awaits = leaf{text_of(entry, "awaitable"), text_of(entry, "object"),
-                               text_of(entry, "kind"), text_of(entry, "name"),
-                               texts_of(entry, "owners")};
+            made.awaits =
+                leaf{text_of(entry, "awaitable"), text_of(entry, "object"), text_of(entry, "kind"),
+                     text_of(entry, "name"), texts_of(entry, "owners")};
         else
             made.chain.push_back(frame_of(entry));
     }
@@ -189,8 +189,12 @@ dump read_dump(const std::string& path) {
     return made;
 }
 
-dump take_dump() { return take(true); }
-dump take_moving_dump() { return take(false); }
+dump take_dump() {
+    return take(true);
+}
+dump take_moving_dump() {
+    return take(false);
+}
 
 void expect_valid(const std::string& path) {
     const std::string command = std::string(CORODUMP_PYTHON) + " " + CORODUMP_SCHEMA_VALIDATOR +

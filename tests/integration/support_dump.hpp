@@ -83,8 +83,8 @@ struct dump {
 
 /// Takes a dump, removes its file, and fails the test where a rule is broken that holds for all: no
 /// warning, complete, each frame in exactly one chain, children and awaited_by agree, every pending
-/// leaf that is suspended in a co_await names its awaitable and an object. The first of a process is
-/// validated against the schema.
+/// leaf that is suspended in a co_await names its awaitable and an object. The first of a process
+/// is validated against the schema.
 [[nodiscard]] dump take_dump();
 /// As take_dump, for a process whose frames go on meanwhile: only the file's own rules are checked.
 [[nodiscard]] dump take_moving_dump();

@@ -12,8 +12,8 @@ namespace corodump {
 inline namespace abi_v1 {
 namespace detail {
 
-// Whether a class has any member of a name, overloaded, templated or inaccessible alike: a name that
-// two bases declare is ambiguous. A final class cannot be a base: there it shows only in use.
+// Whether a class has any member of a name, overloaded, templated or inaccessible alike: a name
+// that two bases declare is ambiguous. A final class cannot be a base: there it shows only in use.
 struct names {
     int await_transform;
     static void* operator new(std::size_t);
@@ -43,8 +43,8 @@ constexpr bool allocates_itself() noexcept {
 /// The language offers the arguments to constructors only; std::is_constructible also tells of the
 /// members of an aggregate.
 template <class Promise, class... A>
-inline constexpr bool takes_arguments = sizeof...(A) > 0 && !std::is_aggregate_v<Promise> &&
-                                        std::is_constructible_v<Promise, A...>;
+inline constexpr bool takes_arguments =
+    sizeof...(A) > 0 && !std::is_aggregate_v<Promise> && std::is_constructible_v<Promise, A...>;
 
 /// The parameter of a method that is neither overloaded nor a template. With it, `co_yield {1, 2}`
 /// and conversions stay as they are.
@@ -81,7 +81,8 @@ concept returns_one_type = requires { typename parameter<decltype(&Promise::retu
 
 /// What a promise's operator new does: a frame from the pool, or std::bad_alloc.
 [[gnu::always_inline]] inline void* allocate_or_throw(std::size_t bytes) {
-    if (void* const frame = allocate_frame(bytes)) [[likely]] return frame;
+    if (void* const frame = allocate_frame(bytes)) [[likely]]
+        return frame;
 #if defined(__cpp_exceptions)
     throw std::bad_alloc();
 #else

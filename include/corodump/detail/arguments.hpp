@@ -1,7 +1,7 @@
 // The coroutine's arguments, offered to the promise's constructor: where they lie in the frame.
 //
-// A parameter taken by value lies in the frame and is noted as an offset from the promise; one taken
-// by reference is noted as a pointer, read when the dump is made.
+// A parameter taken by value lies in the frame and is noted as an offset from the promise; one
+// taken by reference is noted as a pointer, read when the dump is made.
 #pragma once
 
 #include <array>
@@ -53,24 +53,35 @@ struct argument_places<argument_list<Declared...>> {
 
     template <class... A>
     void note(const void* promise, A&... arguments) noexcept {
-        if constexpr (list::count != 0 && sizeof...(A) == sizeof...(Declared)) {
-            std::size_t value = 0;
-            std::size_t reference = 0;
-            (note_one<Declared>(promise, std::addressof(arguments), value, reference), ...);
-        } else if constexpr (list::count != 0) {
+        if constexpr (list::count != 0 && sizeof...(A) == sizeof...(Declared))
+            note_all<Declared...>(promise, arguments...);
+        else if constexpr (list::count != 0 && sizeof...(A) + 1 == sizeof...(Declared))
+            note_rest<Declared...>(promise, arguments...);
+        else if constexpr (list::count != 0)
             *this = {};
-        }
     }
 
 private:
+    template <class... D, class... A>
+    void note_all(const void* promise, A&... arguments) noexcept {
+        std::size_t value = 0;
+        std::size_t reference = 0;
+        (note_one<D>(promise, std::addressof(arguments), value, reference), ...);
+    }
+    /// clang does not offer a lambda's closure, which comes first, and is not shown.
+    template <class Closure, class... D, class... A>
+    void note_rest(const void* promise, A&... arguments) noexcept {
+        static_assert(!shown<Closure>);
+        note_all<D...>(promise, arguments...);
+    }
     template <class D>
     void note_one(const void* promise, const volatile void* where, std::size_t& value,
                   std::size_t& reference) noexcept {
         if constexpr (shown<D> && std::is_reference_v<D>) {
             references.at[reference++] = const_cast<const void*>(where);
         } else if constexpr (shown<D>) {
-            const auto distance = reinterpret_cast<std::uintptr_t>(where) -
-                                  reinterpret_cast<std::uintptr_t>(promise);
+            const auto distance =
+                reinterpret_cast<std::uintptr_t>(where) - reinterpret_cast<std::uintptr_t>(promise);
             offsets.at[value++] = distance < 0x10000 ? static_cast<std::uint16_t>(distance) : 0;
         }
     }

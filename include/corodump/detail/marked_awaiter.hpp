@@ -13,13 +13,14 @@ namespace detail {
 
 /// With the awaiter's place: what a generator yields may be another one.
 template <class Inner>
-[[gnu::visibility("hidden")]] inline constexpr awaitable_info yield_info{layout_version,
-                                           awaits_yield,
-                                           "",
-                                           0,
-                                           sizeof(std::remove_reference_t<Inner>),
-                                           std::is_reference_v<Inner>,
-                                           0};
+[[gnu::visibility("hidden")]] inline constexpr awaitable_info yield_info{
+    layout_version,
+    awaits_yield,
+    "",
+    0,
+    sizeof(std::remove_reference_t<Inner>),
+    std::is_reference_v<Inner>,
+    0};
 [[gnu::visibility("hidden")]] inline constexpr awaitable_info final_info{
     layout_version, awaits_nothing, "", 0, 0, 0, 0};
 [[gnu::visibility("hidden")]] inline constexpr awaitable_info failed_info{
@@ -90,9 +91,7 @@ private:
         }
     }
 
-    void wait_for_start() noexcept {
-        rest(own_, corodump_tick_v1.load(std::memory_order_relaxed));
-    }
+    void wait_for_start() noexcept { rest(own_, corodump_tick_v1.load(std::memory_order_relaxed)); }
 
     void begin_running() noexcept {
         if (own_->suspended.load(std::memory_order_relaxed) != 0)

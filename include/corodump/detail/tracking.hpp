@@ -20,7 +20,9 @@ inline constexpr std::uintptr_t tag_slot = 1;
 inline constexpr std::uintptr_t tag_side = 2;
 inline constexpr std::uintptr_t tag_mask = 3;
 
-inline constexpr awaitable_info start_info{layout_version, awaits_start, "", 0, 0, 0, 0};
+// Hidden, as all static data of the headers: GCC makes it unique otherwise, which pins a plugin.
+[[gnu::visibility("hidden")]] inline constexpr awaitable_info start_info{
+    layout_version, awaits_start, "", 0, 0, 0, 0};
 
 /// The address of a source_location's static data: one word, where the object is one word.
 [[nodiscard]] inline const void* site_of(std::source_location where) noexcept {

@@ -1,5 +1,5 @@
-// Compiled once for each variant: see shapes.hpp. BENCH_VARIANT is its name, and these are its ways:
-// BENCH_MALLOC (the promise allocates), BENCH_SIZES, BENCH_CURRENT, BENCH_MIXIN.
+// Compiled once for each variant: see shapes.hpp. BENCH_VARIANT is its name, and these are its
+// ways: BENCH_MALLOC (the promise allocates), BENCH_SIZES, BENCH_CURRENT, BENCH_MIXIN.
 #include "shapes.hpp"
 
 #include <coroutine>
@@ -104,9 +104,7 @@ struct suspension {
     bool await_ready() noexcept { return false; }
 #ifdef BENCH_CURRENT
     void await_suspend(std::coroutine_handle<>) noexcept { corodump::detail::leave(&stand_in); }
-    void await_resume() noexcept {
-        corodump::detail::enter(corodump_thread_v1, &stand_in);
-    }
+    void await_resume() noexcept { corodump::detail::enter(corodump_thread_v1, &stand_in); }
     static inline corodump::detail::record stand_in{};
 #else
     void await_suspend(std::coroutine_handle<>) noexcept {}
@@ -114,8 +112,12 @@ struct suspension {
 #endif
 };
 
-[[gnu::noinline]] task add_one(int value) { co_return value + 1; }
-[[gnu::noinline]] task seed() { co_return shapes_seed; }
+[[gnu::noinline]] task add_one(int value) {
+    co_return value + 1;
+}
+[[gnu::noinline]] task seed() {
+    co_return shapes_seed;
+}
 
 [[gnu::noinline]] task add_up(long count, long& sum) {
     for (long i = 0; i < count; ++i) sum += co_await add_one(static_cast<int>(i));
@@ -134,8 +136,12 @@ struct suspension {
     while (shapes_seed >= 0) co_await suspension{};
     co_return value;
 }
-[[gnu::noinline]] task ask_backend(int order) { co_return co_await wait_for(order); }
-[[gnu::noinline]] task handle_order(int order) { co_return co_await ask_backend(order); }
+[[gnu::noinline]] task ask_backend(int order) {
+    co_return co_await wait_for(order);
+}
+[[gnu::noinline]] task handle_order(int order) {
+    co_return co_await ask_backend(order);
+}
 
 long run(long count, task (*what)(long, long&)) {
     long sum = 0;
@@ -171,15 +177,23 @@ task add_up_watched(long count, long& sum) {
 }
 #endif
 
-}  // namespace
+}  // namespace BENCH_PASTE(shapes,BENCH_VARIANT)
 
 namespace variant = BENCH_PASTE(shapes, BENCH_VARIANT);
 
 extern "C" {
-long BENCH_FUNCTION(create)(long count) { return variant::run(count, variant::add_up); }
-long BENCH_FUNCTION(create_plain)(long count) { return variant::run(count, variant::add_up_seeds); }
-void* BENCH_FUNCTION(waiter)() { return variant::start(variant::wait()); }
-void* BENCH_FUNCTION(waiter_of)(int value) { return variant::start(variant::wait_for(value)); }
+long BENCH_FUNCTION(create)(long count) {
+    return variant::run(count, variant::add_up);
+}
+long BENCH_FUNCTION(create_plain)(long count) {
+    return variant::run(count, variant::add_up_seeds);
+}
+void* BENCH_FUNCTION(waiter)() {
+    return variant::start(variant::wait());
+}
+void* BENCH_FUNCTION(waiter_of)(int value) {
+    return variant::start(variant::wait_for(value));
+}
 void BENCH_FUNCTION(resume)(void* frame, long times) {
     const auto handle = std::coroutine_handle<>::from_address(frame);
     for (long i = 0; i < times; ++i) handle.resume();
@@ -188,10 +202,18 @@ void BENCH_FUNCTION(resume_all)(void* const* frames, std::size_t count) {
     for (std::size_t i = 0; i < count; ++i)
         std::coroutine_handle<>::from_address(frames[i]).resume();
 }
-void* BENCH_FUNCTION(chain)() { return variant::start(variant::handle_order(7)); }
-void BENCH_FUNCTION(destroy)(void* frame) { std::coroutine_handle<>::from_address(frame).destroy(); }
+void* BENCH_FUNCTION(chain)() {
+    return variant::start(variant::handle_order(7));
+}
+void BENCH_FUNCTION(destroy)(void* frame) {
+    std::coroutine_handle<>::from_address(frame).destroy();
+}
 #ifdef BENCH_MIXIN
-long mixin_create_named(long count) { return variant::run(count, variant::add_up_named); }
-long mixin_create_watched(long count) { return variant::run(count, variant::add_up_watched); }
+long mixin_create_named(long count) {
+    return variant::run(count, variant::add_up_named);
+}
+long mixin_create_watched(long count) {
+    return variant::run(count, variant::add_up_watched);
+}
 #endif
 }

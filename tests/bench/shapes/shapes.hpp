@@ -1,9 +1,11 @@
 // The C functions of each variant of shapes.cpp: one source of coroutines, compiled several times.
 //
-//   bare      frames from malloc, no corodump            sized    bare, which notes its frames' sizes
-//   current   bare, and only keeps track of the running coroutine
-//   mixin     corodump::tracked_promise                  automatic  unedited, with corodump/auto.hpp
-//   outside   as automatic, but its promise allocates: frames from malloc, records in slots
+//   bare        frames from malloc, no corodump
+//   sized       bare, which notes its frames' sizes
+//   current     bare, and keeps track of the running coroutine, no more
+//   mixin       corodump::tracked_promise
+//   automatic   bare's source with corodump/auto.hpp and the default allocation
+//   outside     bare's source with corodump/auto.hpp: frames from malloc, records in slots
 #pragma once
 
 #include <cstddef>

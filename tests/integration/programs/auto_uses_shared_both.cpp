@@ -1,5 +1,5 @@
-// An executable and two shared libraries, all with tracked coroutines: makes one chain through all of
-// them, dumps it, and prints the dump's path and the three lines.
+// An executable and two shared libraries, all with tracked coroutines: makes one chain through all
+// of them, dumps it, and prints the dump's path and the three lines.
 #include <corodump/agent.hpp>
 #include <cstdio>
 

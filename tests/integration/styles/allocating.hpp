@@ -160,7 +160,9 @@ struct aligned_promise : promise_base<aligned_promise<Alignment>> {
         unsigned char byte = 0x5A;
     };
     block aligned;
-    static void* operator new(std::size_t bytes) { return std::aligned_alloc(64, (bytes + 63) / 64 * 64); }
+    static void* operator new(std::size_t bytes) {
+        return std::aligned_alloc(64, (bytes + 63) / 64 * 64);
+    }
     static void operator delete(void* frame) { std::free(frame); }
 };
 

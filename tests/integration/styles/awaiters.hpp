@@ -97,7 +97,9 @@ struct member_operator {
 struct free_operator {
     int value;
 };
-inline pinned operator co_await(free_operator f) { return pinned(f.value); }
+inline pinned operator co_await(free_operator f) {
+    return pinned(f.value);
+}
 /// Its operator gives a reference to an awaiter that lives elsewhere.
 struct refers_elsewhere {
     pinned& to;
@@ -180,8 +182,8 @@ struct picky {
         void return_value(int v) { result = v; }
         void unhandled_exception() { std::terminate(); }
 
-        answer await_transform(asks_line, std::source_location where =
-                                              std::source_location::current()) noexcept {
+        answer await_transform(
+            asks_line, std::source_location where = std::source_location::current()) noexcept {
             return {static_cast<int>(where.line())};
         }
         needs_conversion await_transform(std::chrono::milliseconds wait) {

@@ -1,5 +1,5 @@
-// A coroutine library's style: tasks that end through cleanup coroutines. What was pushed is awaited
-// when the task has ended, last first, before its caller goes on.
+// A coroutine library's style: tasks that end through cleanup coroutines. What was pushed is
+// awaited when the task has ended, last first, before its caller goes on.
 #pragma once
 
 #include <coroutine>

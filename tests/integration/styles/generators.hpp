@@ -1,5 +1,5 @@
-// A coroutine library's style: generators that yield by value, recursive ones, and asynchronous ones
-// that await between their values.
+// A coroutine library's style: generators that yield by value, recursive ones, and asynchronous
+// ones that await between their values.
 #pragma once
 
 #include <coroutine>

@@ -230,7 +230,9 @@ struct counted {
     std::coroutine_handle<promise_type> handle;
 };
 
-inline counted run_counted(lazy::task<> work) { co_await std::move(work); }
+inline counted run_counted(lazy::task<> work) {
+    co_await std::move(work);
+}
 
 /// Starts tasks as they come, awaits all of them.
 class barrier {

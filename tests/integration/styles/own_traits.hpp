@@ -1,5 +1,5 @@
-// A coroutine library's style: std::coroutine_traits of its own, for its types and for types that it
-// does not own.
+// A coroutine library's style: std::coroutine_traits of its own, for its types and for types that
+// it does not own.
 #pragma once
 
 #include <concepts>
