@@ -187,6 +187,8 @@ std::uint32_t chain_builder::joined_by(std::uint32_t child,
     const std::size_t far_count =
         sources::read_words(frames_[child].address + head.size_bytes(), far);
     for (std::size_t i = 2; i < head.size() + far_count; ++i) {
+        // Behind the frame's end lies another's.
+        if (i >= promise_end && index_.containing(frames_[child].address + i * 8U) != child) break;
         const std::uint64_t word = i < head.size() ? head[i] : far[i - head.size()];
         if ((word & 7U) != 0 || word < 4096) continue;
         const std::uint32_t candidate = index_.containing(word);

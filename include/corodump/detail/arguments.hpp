@@ -71,8 +71,10 @@ private:
     /// clang does not offer a lambda's closure, which comes first, and is not shown.
     template <class Closure, class... D, class... A>
     void note_rest(const void* promise, A&... arguments) noexcept {
-        static_assert(!shown<Closure>);
-        note_all<D...>(promise, arguments...);
+        if constexpr (shown<Closure>)
+            *this = {};
+        else
+            note_all<D...>(promise, arguments...);
     }
     template <class D>
     void note_one(const void* promise, const volatile void* where, std::size_t& value,
