@@ -16,7 +16,7 @@ constexpr std::size_t page_bytes = 4096;
 template <std::size_t N>
 void set_text(char (&to)[N], std::string_view text) noexcept {
     const std::size_t bytes = std::min(text.size(), N - 1);
-    std::memcpy(to, text.data(), bytes);
+    if (bytes != 0) std::memcpy(to, text.data(), bytes);
     to[bytes] = '\0';
 }
 

@@ -45,7 +45,7 @@ private:
 
 void set_text(std::span<char> to, std::string_view text) noexcept {
     const std::size_t bytes = std::min(text.size(), to.size() - 1);
-    std::memcpy(to.data(), text.data(), bytes);
+    if (bytes != 0) std::memcpy(to.data(), text.data(), bytes);
     to[bytes] = '\0';
 }
 

@@ -51,7 +51,7 @@ private:
 template <std::size_t N>
 void set_text(char (&to)[N], const char* text, std::size_t bytes) noexcept {
     bytes = std::min(bytes, N - 1);
-    std::memcpy(to, text, bytes);
+    if (bytes != 0) std::memcpy(to, text, bytes);
     to[bytes] = '\0';
 }
 

@@ -130,7 +130,7 @@ public:
     resource(const char* kind, std::string_view name, std::uint32_t capacity = 1) noexcept {
         data_.kind = kind;
         const std::size_t bytes = name.size() < sizeof data_.name ? name.size() : sizeof data_.name - 1;
-        std::memcpy(data_.name, name.data(), bytes);
+        if (bytes != 0) std::memcpy(data_.name, name.data(), bytes);
         const std::uint32_t listed = capacity < 4096 ? capacity : 4096;
         data_.holders = new (std::nothrow) detail::holder[listed]{};
         data_.capacity = data_.holders != nullptr ? listed : 0;
