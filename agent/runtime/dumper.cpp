@@ -1,11 +1,11 @@
 #include "agent/runtime/dumper.hpp"
 
 #include <sys/mman.h>
-#include <time.h>
 
 #include <cerrno>
 #include <cstring>
 
+#include "agent/base/clock.hpp"
 #include "agent/base/retention.hpp"
 #include "agent/base/text.hpp"
 #include "agent/format/dump_writer.hpp"
@@ -22,12 +22,6 @@ namespace {
 // Address space, not memory: enough for the largest snapshot; a host under RLIMIT_AS gets less.
 constexpr std::size_t arena_sizes[] = {std::size_t{1} << 30U, std::size_t{256} << 20U,
                                        std::size_t{64} << 20U};
-
-std::int64_t clock_ns(clockid_t which) noexcept {
-    timespec now{};
-    clock_gettime(which, &now);
-    return std::int64_t{now.tv_sec} * 1'000'000'000 + now.tv_nsec;
-}
 
 class file_sink final : public format::byte_sink {
 public:
@@ -155,11 +149,11 @@ void dumper::dump(const triggers::dump_request& request, triggers::dump_outcome&
     memory_.release();
     code_.begin(memory_);
     model::snapshot& made = builder_.build({config_->max_tasks, {hides, &config_->redact}});
-    made.time_unix_ns = clock_ns(CLOCK_REALTIME);
+    made.time_unix_ns = base::realtime_ns();
     describe_process(made);
     describe_request(made, request);
     made.duration_us =
-        static_cast<std::uint64_t>((clock_ns(CLOCK_MONOTONIC) - request.requested_ns) / 1000);
+        static_cast<std::uint64_t>((base::monotonic_ns() - request.requested_ns) / 1000);
     last_tasks_ = made.counts.tasks;
     const base::file_result result = write(made, outcome);
     outcome.error = result.error;

@@ -3,12 +3,12 @@
 #include <netinet/in.h>
 #include <sys/socket.h>
 #include <sys/un.h>
-#include <time.h>
 
 #include <algorithm>
 #include <cstring>
 #include "agent/sources/layout.hpp"
 
+#include "agent/base/clock.hpp"
 #include "agent/base/safe_copy.hpp"
 #include "agent/snapshot/operation_name.hpp"
 #include "agent/sources/frame_memory.hpp"
@@ -69,12 +69,6 @@ std::string_view endpoint(const sockaddr_storage& address, socklen_t bytes,
         to.append("unix:").append({un.sun_path, strnlen(un.sun_path, sizeof un.sun_path)});
     }
     return to.view().substr(begin);
-}
-
-std::int64_t monotonic_ns() noexcept {
-    timespec now{};
-    clock_gettime(CLOCK_MONOTONIC, &now);
-    return std::int64_t{now.tv_sec} * 1'000'000'000 + now.tv_nsec;
 }
 
 }  // namespace
@@ -406,7 +400,7 @@ void frame_details::describe(model::leaf& to, const sources::description_facts& 
     }
     if (d.deadline_ns != 0) {
         to.has_deadline = true;
-        to.deadline_in_seconds = static_cast<double>(d.deadline_ns - monotonic_ns()) / 1e9;
+        to.deadline_in_seconds = static_cast<double>(d.deadline_ns - base::monotonic_ns()) / 1e9;
     }
     if (d.owner != 0 && d.resource == 0) {
         const sources::holder_facts owner = sources::read_owner(d.owner);
