@@ -51,7 +51,8 @@ void advance_tick(void*) noexcept {
     const std::int64_t ns = std::int64_t{now.tv_sec} * 1'000'000'000 + now.tv_nsec;
     const auto tick = static_cast<std::uint32_t>((ns - parts().clock_began_ns) / tick_ns) + 1U;
     // 0 means "no clock yet": skipped when the count wraps, after 397 days.
-    corodump_tick_v1.store(tick == 0 ? 1 : tick, std::memory_order_relaxed);
+    corodump_clock_v1.store(std::uint64_t{tick == 0 ? 1 : tick} << 32U | 1U,
+                            std::memory_order_relaxed);
 }
 
 void log_outcome(const triggers::dump_outcome& outcome, std::int64_t microseconds) noexcept {

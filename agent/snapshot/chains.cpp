@@ -47,15 +47,10 @@ bool waits(const model::frame& f) noexcept {
     return f.activity == model::activity::suspended && f.awaiter != 0;
 }
 
-model::activity activity_of(const model::frame& f, const sources::promise_facts& promise,
-                            const sources::awaitable_facts& what) noexcept {
-    if (f.activity != model::activity::suspended) {
-        // Without a hook at the start, "never resumed" and "in its first run" look the same.
-        const bool unseen = f.resumes == 0 && (promise.flags & detail::promise_hooks_start) == 0;
-        return unseen ? model::activity::unknown : model::activity::running;
-    }
-    return what.known && what.kind == detail::awaits_start ? model::activity::not_started
-                                                           : model::activity::suspended;
+/// Without a hook at the start, "never resumed" and "in its first run" look the same.
+bool start_is_unseen(const model::frame& f, const sources::promise_facts& promise) noexcept {
+    return f.activity == model::activity::running && f.resumes == 0 &&
+           (promise.flags & detail::promise_hooks_start) == 0;
 }
 
 }  // namespace
@@ -108,12 +103,12 @@ void chain_builder::read(std::uint32_t index) noexcept {
 void chain_builder::settle(model::frame& f, std::uint64_t tag_word) noexcept {
     const sources::awaitable_facts& what = types_.awaitable(f.awaitable);
     const sources::promise_facts& promise = types_.promise(f.promise);
-    f.activity = activity_of(f, promise, what);
+    if (start_is_unseen(f, promise)) f.activity = model::activity::unknown;
     f.library = (promise.flags & detail::promise_is_library) != 0;
-    if (f.activity == model::activity::suspended && what.known) {
-        if (what.kind == detail::awaits_nothing) f.state = model::task_state::done;
-        if (what.kind == detail::awaits_nothing_failed) f.state = model::task_state::failed;
-    }
+    // Its last store to `awaitable` was unhandled_exception's.
+    if (f.state == model::task_state::done && what.known && what.kind == detail::awaits_failure)
+        f.state = model::task_state::failed;
+    if (f.awaiter == 0) f.awaitable = 0;  // that of a suspension that is over
     const std::uint64_t target = tag_word & ~std::uint64_t{3};
     switch (tag_word & 3U) {
         case 0:

@@ -29,7 +29,7 @@ model::snapshot& snapshot_builder::build(const build_options& options) noexcept 
     snapshot_ = {};
     warnings_used_ = 0;
     warnings_ = memory_.allocate_span<std::string_view>(max_warnings);
-    snapshot_.now_tick = corodump_tick_v1.load(std::memory_order_relaxed);
+    snapshot_.now_tick = static_cast<std::uint32_t>(corodump_clock_v1.load(std::memory_order_relaxed) >> 32U);
     const sources::copied_frames copied = sources::copy_records(memory_, options.max_frames);
     snapshot_.counts.dropped = copied.dropped;
     snapshot_.counts.torn = copied.torn;

@@ -23,7 +23,7 @@ using corodump::detail::slot;
 using corodump::detail::thread_state;
 
 extern "C" {
-std::atomic<std::uint32_t> corodump_tick_v1{0};
+std::atomic<std::uint64_t> corodump_clock_v1{1};
 slot corodump_sink_v1{};
 const corodump::detail::site_data corodump_unnamed_v1{"", "", 0, 0};
 }
@@ -31,7 +31,7 @@ const corodump::detail::site_data corodump_unnamed_v1{"", "", 0, 0};
 namespace {
 // Shared by all threads without a state, and never written: its lists are empty and may hold
 // nothing, and it seems to be inside of a coroutine, so that entering one takes the slow path.
-constinit thread_state empty_state{.running = &corodump_sink_v1.tracked,
+constinit thread_state empty_state{.running = 1,
                                    .depth = 1,
                                    .tid = 0,
                                    .last_frame = nullptr,
@@ -259,7 +259,7 @@ void detach(void* held) noexcept {
     corodump_thread_v1 = &empty_state;
     const pool_lock lock;
     for (std::size_t i = 0; i < size_classes; ++i) flush(node->state, i, 0);
-    node->state.running.store(nullptr, std::memory_order_relaxed);
+    node->state.running.store(0, std::memory_order_relaxed);
     node->state.depth.store(0, std::memory_order_relaxed);
     node->in_use = false;
 }
@@ -387,8 +387,15 @@ void give_back(void* object) noexcept {
     give(object);
 }
 
-bool has_state(const thread_state* thread) noexcept {
-    return thread != &empty_state;
+record* record_of_running(std::uintptr_t running) noexcept {
+    return reinterpret_cast<record*>(running & ~std::uintptr_t{1});
+}
+
+/// The thread is inside of `running` now, and of `depth` others.
+static void stand_in(thread_state& thread, record* running, std::uint32_t depth) noexcept {
+    thread.depth.store(depth, std::memory_order_release);
+    thread.running.store(reinterpret_cast<std::uintptr_t>(running) | (depth == 0 ? 0U : 1U),
+                         std::memory_order_release);
 }
 
 const thread_node* first_thread() noexcept {
@@ -458,26 +465,24 @@ bool corodump_pooled_v1(const void* frame) noexcept {
 void corodump_enter_v1(record* running) noexcept {
     thread_state* const thread = attach();
     if (thread == nullptr) return;
-    record* const before = thread->running.load(std::memory_order_relaxed);
+    const std::uintptr_t before = thread->running.load(std::memory_order_relaxed);
+    const auto own = reinterpret_cast<std::uintptr_t>(running);
+    if (before == 0) return thread->running.store(own, std::memory_order_release);
     const std::uint32_t depth = thread->depth.load(std::memory_order_relaxed);
-    if (before != nullptr) {
-        if (depth >= thread_state::max_depth) return;  // deeper nesting is not followed
-        thread->outer[depth].store(before, std::memory_order_relaxed);
-        thread->depth.store(depth + 1, std::memory_order_release);
-    }
-    thread->running.store(running, std::memory_order_release);
+    if (depth >= thread_state::max_depth) return;  // deeper nesting is not followed
+    thread->outer[depth].store(record_of_running(before), std::memory_order_relaxed);
+    thread->depth.store(depth + 1, std::memory_order_release);
+    thread->running.store(own | 1U, std::memory_order_release);
 }
 
 void corodump_leave_v1(record* running) noexcept {
     thread_state* const thread = corodump_thread_v1;
     if (thread == &empty_state) return;
     const std::uint32_t depth = thread->depth.load(std::memory_order_relaxed);
-    if (thread->running.load(std::memory_order_relaxed) == running) {
+    if (record_of_running(thread->running.load(std::memory_order_relaxed)) == running) {
         record* const before =
             depth == 0 ? nullptr : thread->outer[depth - 1].load(std::memory_order_relaxed);
-        thread->running.store(before, std::memory_order_relaxed);
-        if (depth != 0) thread->depth.store(depth - 1, std::memory_order_release);
-        return;
+        return stand_in(*thread, before, depth == 0 ? 0 : depth - 1);
     }
     // Left out of order: fibers, or a frame destroyed while it counts as running.
     for (std::uint32_t i = depth; i > 0; --i) {
@@ -485,8 +490,8 @@ void corodump_leave_v1(record* running) noexcept {
         for (; i < depth; ++i)
             thread->outer[i - 1].store(thread->outer[i].load(std::memory_order_relaxed),
                                        std::memory_order_relaxed);
-        thread->depth.store(depth - 1, std::memory_order_release);
-        return;
+        return stand_in(*thread, record_of_running(thread->running.load(std::memory_order_relaxed)),
+                        depth - 1);
     }
 }
 }

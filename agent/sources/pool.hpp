@@ -41,7 +41,8 @@ struct thread_node {
     bool in_use;
 };
 [[nodiscard]] const thread_node* first_thread() noexcept;
-[[nodiscard]] bool has_state(const detail::thread_state* thread) noexcept;
+/// What `thread_state::running` means: nullptr where the thread is inside of none.
+[[nodiscard]] detail::record* record_of_running(std::uintptr_t running) noexcept;
 
 /// Called, if set, on the slow path of the record (a batch of new objects), with no lock held.
 void set_slow_path_hook(void (*hook)() noexcept) noexcept;

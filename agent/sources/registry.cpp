@@ -35,10 +35,17 @@ record* record_at(slab_header* slab, std::uint32_t index) noexcept {
                                      static_cast<std::size_t>(index) * slab->object_bytes);
 }
 
-std::uint64_t full_awaiter(std::uint64_t frame, std::uint64_t suspended) noexcept {
-    const auto low = static_cast<std::uint32_t>(suspended & ~std::uint64_t{1});
-    return low == 0 ? 0
-                    : frame + static_cast<std::uint32_t>(low - static_cast<std::uint32_t>(frame));
+/// What `suspended` says: since when, and on which awaiter, or why without one.
+void read_suspension(std::uint64_t suspended, std::uint64_t frame, model::frame& to) noexcept {
+    const auto low = static_cast<std::uint32_t>(suspended);
+    to.awaiter = 0;
+    to.suspended_tick = static_cast<std::uint32_t>(suspended >> 32U);
+    to.state = low == detail::rests_at_end ? model::task_state::done : model::task_state::pending;
+    to.activity = suspended == 0                      ? model::activity::running
+                  : low == detail::rests_before_start ? model::activity::not_started
+                                                      : model::activity::suspended;
+    if (low > detail::rests_at_end)
+        to.awaiter = frame + static_cast<std::uint32_t>((low & ~1U) - static_cast<std::uint32_t>(frame));
 }
 
 /// 1: taken, 0: not live, -1: changed while it was read.
@@ -60,17 +67,8 @@ int take(const record& from, std::uint64_t frame, model::frame& to) noexcept {
     to.promise = reinterpret_cast<std::uint64_t>(from.promise.load(std::memory_order_acquire));
     to.definition = reinterpret_cast<std::uint64_t>(&from);
     to.parent = to.first_child = to.next_sibling = model::no_index;
-    to.state = model::task_state::pending;
     to.root = to.library = false;
-    if (suspended != 0) {
-        to.activity = model::activity::suspended;
-        to.suspended_tick = static_cast<std::uint32_t>(suspended >> 32U);
-        to.awaiter = full_awaiter(frame, suspended);
-    } else {
-        to.activity = model::activity::running;
-        to.suspended_tick = 0;
-        to.awaiter = 0;
-    }
+    read_suspension(suspended, frame, to);
     return from.sequence.load(relaxed) == sequence && from.suspended.load(relaxed) == suspended &&
                    from.generation.load(relaxed) == generation
                ? 1

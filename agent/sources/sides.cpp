@@ -119,8 +119,7 @@ extern "C" {
 
 record* corodump_current_v1() noexcept {
     const corodump::detail::thread_state* const thread = corodump_thread_v1;
-    return corodump::sources::has_state(thread) ? thread->running.load(std::memory_order_relaxed)
-                                                : nullptr;
+    return corodump::sources::record_of_running(thread->running.load(std::memory_order_relaxed));
 }
 
 side_record* corodump_side_v1(record* own) noexcept {

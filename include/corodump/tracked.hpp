@@ -134,7 +134,7 @@ public:
             corodump_record(), [this]() -> decltype(auto) { return base::initial_suspend(); });
     }
     auto final_suspend() noexcept {
-        return detail::mark_awaiter<detail::awaits_nothing, Promise>(
+        return detail::mark_awaiter<detail::awaits_end, Promise>(
             corodump_record(), [this]() -> decltype(auto) { return base::final_suspend(); });
     }
     void unhandled_exception() noexcept(noexcept(std::declval<base&>().unhandled_exception())) {
@@ -147,7 +147,8 @@ public:
             try {
                 base::unhandled_exception();
             } catch (...) {
-                detail::suspend(own, this);
+                detail::leave(own);
+                detail::rest(own, detail::rests_at_end, detail::rests);
                 throw;
             }
         }

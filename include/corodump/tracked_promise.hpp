@@ -81,7 +81,7 @@ protected:
     }
     template <class Awaiter>
     [[nodiscard]] auto track_end(Awaiter&& awaiter) noexcept {
-        return mark<detail::awaits_nothing>(static_cast<Awaiter&&>(awaiter));
+        return mark<detail::awaits_end>(static_cast<Awaiter&&>(awaiter));
     }
     template <class Awaiter>
     [[nodiscard]] auto track_yield(Awaiter&& awaiter, std::source_location where) {

@@ -69,6 +69,11 @@ lazy::task<int> recursive(synced::event& until, int depth) {
     at.middle = __LINE__; co_return 1 + co_await recursive(until, depth - 1);
 }
 
+lazy::task<int> adds_up(synced::event& first, synced::event& second) {
+    at.outer = __LINE__; co_return co_await leaf(first, 3) +
+        co_await recursive(second, 0);
+}
+
 lazy::task<long> long_loop(int rounds) {
     long sum = 0;
     for (int i = 0; i < rounds; ++i) sum += co_await reference(i);
@@ -142,6 +147,19 @@ TEST_F(AutoTasks, RecursionIsOneChain) {
     expect_chain(dump, steps);
     until.set();
     EXPECT_EQ(task.result(), 20);
+}
+
+// GCC builds the awaiters of both before it suspends in the first.
+TEST_F(AutoTasks, EachAwaitOfAnExpressionHasItsOwnLine) {
+    synced::event second;
+    auto task = app::adds_up(until, second);
+    task.start();
+    expect_chain(take_dump(), {{"app::adds_up", app::at.outer}, {"app::leaf", app::at.leaf}});
+    until.set();
+    expect_chain(take_dump(),
+                 {{"app::adds_up", app::at.outer + 1}, {"app::recursive", app::at.leaf}});
+    second.set();
+    EXPECT_EQ(task.result(), 3);
 }
 
 TEST_F(AutoTasks, ManyWaitersOfOneEventAreTasksOfTheirOwn) {

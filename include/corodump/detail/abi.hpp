@@ -85,9 +85,12 @@ struct awaitable_info {
     std::uint32_t description_offset;  ///< from the tracked awaiter, 0: none
 };
 enum awaitable_kind : std::uint32_t {
-    awaits_something = 0, awaits_start = 1, awaits_yield = 2, awaits_nothing = 3 /* final */,
-    awaits_nothing_failed = 4
+    awaits_something = 0, awaits_start = 1, awaits_yield = 2, awaits_end = 3,
+    awaits_failure = 4  ///< stored by unhandled_exception: the end that comes is a failure
 };
+
+/// The low half of `record::suspended` where there is no awaiter.
+enum rest_code : std::uint32_t { rests = 1, rests_before_start = 3, rests_at_end = 5 };
 
 /// 48 bytes. Written by the thread that runs the coroutine, read by the watchdog.
 /// `sequence` counts the resumes; `suspended` is not 0 while suspended. A reader that sees
@@ -98,9 +101,9 @@ struct record {
     std::atomic<std::uint32_t> sequence;
     std::atomic<const promise_info*> promise;
     std::atomic<const void*> site;  ///< std::source_location's static data; free: the next record
-    std::atomic<const awaitable_info*> awaitable;
+    std::atomic<const awaitable_info*> awaitable;  ///< of the last suspension
     /// Low half: low 32 bits of the tracked awaiter's address, which lies in the frame, with bit 0
-    /// set; 1 where there is no awaiter. High half: the tick, 0 unknown.
+    /// set; or a rest_code. High half: the tick, 0 unknown.
     std::atomic<std::uint64_t> suspended;
     std::atomic<std::uint32_t> created_tick;
     std::atomic<std::uint32_t> thread;
@@ -187,8 +190,10 @@ struct free_list {
 /// whose lists are empty and whose `running` is taken, so that the fast paths need no null check.
 struct thread_state {
     static constexpr std::uint32_t max_depth = 64;
-    std::atomic<record*> running;      ///< the coroutine this thread is inside of
-    std::atomic<std::uint32_t> depth;  ///< how many more it is inside of: one resumed by another
+    /// Address of the record of the coroutine this thread is inside of; bit 0: it is inside of
+    /// others too, one of which resumed it, so that leaving takes the slow path.
+    std::atomic<std::uintptr_t> running;
+    std::atomic<std::uint32_t> depth;  ///< how many more it is inside of
     std::uint32_t tid;
     const void* last_frame;  ///< the proof that our allocation ran for the promise built next
     std::size_t last_frame_bytes;
@@ -203,8 +208,9 @@ struct thread_state {
 #define CORODUMP_API __attribute__((visibility("default")))
 
 extern "C" {
-/// Coarse clock in steps of 8 ms, written by the watchdog; 0 until an agent runs.
-extern CORODUMP_API std::atomic<std::uint32_t> corodump_tick_v1;
+/// Coarse clock, written by the watchdog. High half: ticks of 8 ms, 0 until an agent runs; low half:
+/// 1, so that one addition makes a record's `suspended` of it.
+extern CORODUMP_API std::atomic<std::uint64_t> corodump_clock_v1;
 /// Takes the stores of a frame for which there is no record. Never live.
 extern CORODUMP_API corodump::detail::slot corodump_sink_v1;
 /// The definition of a coroutine whose promise did not say where it is.

@@ -165,15 +165,26 @@ template <class Promise>
     return std::coroutine_handle<library_promise>::from_address(h.address());
 }
 
-template <class T>
-[[gnu::visibility("hidden")]] inline constexpr awaitable_info unseen_info{
-    layout_version,
-    awaits_something,
-    type_name<T>().data(),
-    static_cast<std::uint32_t>(type_name<T>().size()),
-    0,
-    0,
-    0};
+// Where a co_await stands. GCC builds all awaiters of an expression before it suspends in the first,
+// so that each must keep its place; with clang it is noted at once.
+#if defined(__GNUC__) && !defined(__clang__)
+class await_site {
+public:
+    await_site(record*, const void* site) noexcept : site_(site) {}
+    [[gnu::always_inline]] void note(record* own) const noexcept { about_to_await(own, site_); }
+
+private:
+    const void* site_;
+};
+#else
+class await_site {
+public:
+    [[gnu::always_inline]] await_site(record* own, const void* site) noexcept {
+        about_to_await(own, site);
+    }
+    void note(record*) const noexcept {}
+};
+#endif
 
 template <class Inner>
 class tracked_awaiter {
@@ -184,9 +195,7 @@ public:
     template <class Make, class Near>
     [[gnu::always_inline]] tracked_awaiter(record* own, const void* site, Make& make,
                                            std::type_identity<Near>)
-        : inner_(inner_of<Make, Near>::make(make)), own_(own) {
-        about_to_await(own, site, info);
-    }
+        : inner_(inner_of<Make, Near>::make(make)), own_(own), site_(own, site) {}
     tracked_awaiter(const tracked_awaiter&) = delete;
     tracked_awaiter& operator=(const tracked_awaiter&) = delete;
 
@@ -198,9 +207,9 @@ public:
     [[gnu::always_inline]] auto await_suspend(std::coroutine_handle<Promise> handle) noexcept(
         noexcept(ref().await_suspend(library_handle(handle)))) {
         if constexpr (described) ref().describe(description_);
-        // Again: GCC builds all awaiters of an expression before it suspends in the first.
-        own_->awaitable.store(&info, std::memory_order_release);
-        suspend(own_, this);
+        record* const own = own_;  // one load: the frame is memory that stores may change
+        site_.note(own);
+        suspend(own, info, this);
         using result = decltype(ref().await_suspend(library_handle(handle)));
         if constexpr (noexcept(ref().await_suspend(library_handle(handle)))) {
             return static_cast<result>(ref().await_suspend(library_handle(handle)));
@@ -226,7 +235,8 @@ private:
 
     static constexpr std::uint32_t description_offset() noexcept {
         if constexpr (described)
-            return static_cast<std::uint32_t>(sizeof(padded_inner) + sizeof(record*));
+            return static_cast<std::uint32_t>(sizeof(padded_inner) + sizeof(record*) +
+                                              (std::is_empty_v<await_site> ? 0 : sizeof(void*)));
         else
             return 0;
     }
@@ -245,6 +255,7 @@ private:
 
     Inner inner_;
     record* own_;
+    [[no_unique_address]] await_site site_;
     // Aligned so that it lies where description_offset says, right after the pointer.
     [[no_unique_address]] std::conditional_t<described, description, no_description> description_;
 };
@@ -259,7 +270,7 @@ inline decltype(auto) track_awaiter(record* own, const void* site, Make make) {
         return tracked_awaiter<typename inner_of<Make, Near>::type>(own, site, make,
                                                                     std::type_identity<Near>{});
     } else {
-        about_to_await(own, site, unseen_info<std::remove_cvref_t<result>>);
+        about_to_await(own, site);
         return make();
     }
 }

@@ -21,10 +21,20 @@ template <class Inner>
     sizeof(std::remove_reference_t<Inner>),
     std::is_reference_v<Inner>,
     0};
-[[gnu::visibility("hidden")]] inline constexpr awaitable_info final_info{
-    layout_version, awaits_nothing, "", 0, 0, 0, 0};
 [[gnu::visibility("hidden")]] inline constexpr awaitable_info failed_info{
-    layout_version, awaits_nothing_failed, "", 0, 0, 0, 0};
+    layout_version, awaits_failure, "", 0, 0, 0, 0};
+
+/// A member of its own that may be empty. Not so `Inner` itself: one with padding at its end would
+/// share that, and an awaiter that assigns to itself would write over what follows.
+template <class Inner>
+struct held_awaiter {
+    Inner awaiter;
+};
+template <class Inner>
+    requires std::is_empty_v<Inner>
+struct held_awaiter<Inner> {
+    [[no_unique_address]] Inner awaiter;
+};
 
 template <class Inner, awaitable_kind Kind>
 class marked_awaiter {
@@ -33,12 +43,12 @@ class marked_awaiter {
 public:
     template <class Make, class Near>
     marked_awaiter(record* own, Make& make, std::type_identity<Near>)
-        : inner_(inner_of<Make, Near>::make(make)), own_(own) {}
+        : inner_{inner_of<Make, Near>::make(make)}, own_(own) {}
     marked_awaiter(const marked_awaiter&) = delete;
     marked_awaiter& operator=(const marked_awaiter&) = delete;
 
     decltype(auto) await_ready() noexcept(noexcept(ref().await_ready())) {
-        if constexpr (Kind == awaits_nothing) {
+        if constexpr (Kind == awaits_end) {
             // A coroutine that does not suspend here runs off its end: it is not resumed again.
             const bool ready = static_cast<bool>(ref().await_ready());
             if (ready) finish();
@@ -75,23 +85,20 @@ public:
     }
 
 private:
-    awaiter& ref() noexcept { return inner_; }
+    awaiter& ref() noexcept { return inner_.awaiter; }
 
     void finish() noexcept {
         if constexpr (Kind == awaits_yield) {
-            own_->awaitable.store(&yield_info<Inner>, std::memory_order_release);
-            suspend(own_, this);
+            suspend(own_, yield_info<Inner>, this);
         } else {
-            // By its kind: each image has a failed_info of its own.
-            if (own_->awaitable.load(std::memory_order_relaxed)->kind != awaits_nothing_failed)
-                [[likely]]
-                own_->awaitable.store(&final_info, std::memory_order_release);
             leave(own_);
-            rest(own_, 0);
+            rest(own_, rests_at_end, rests);
         }
     }
 
-    void wait_for_start() noexcept { rest(own_, corodump_tick_v1.load(std::memory_order_relaxed)); }
+    void wait_for_start() noexcept {
+        rest(own_, rests_before_start, corodump_clock_v1.load(std::memory_order_relaxed));
+    }
 
     void begin_running() noexcept {
         if (own_->suspended.load(std::memory_order_relaxed) != 0)
@@ -100,7 +107,8 @@ private:
             start(own_);
     }
 
-    Inner inner_;
+    // GCC gives each awaiter a place of its own in the frame: std::suspend_always takes none of it.
+    [[no_unique_address]] held_awaiter<Inner> inner_;
     record* own_;
 };
 

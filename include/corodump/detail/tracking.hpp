@@ -20,10 +20,6 @@ inline constexpr std::uintptr_t tag_slot = 1;
 inline constexpr std::uintptr_t tag_side = 2;
 inline constexpr std::uintptr_t tag_mask = 3;
 
-// Hidden, as all static data of the headers: GCC makes it unique otherwise, which pins a plugin.
-[[gnu::visibility("hidden")]] inline constexpr awaitable_info start_info{
-    layout_version, awaits_start, "", 0, 0, 0, 0};
-
 /// The address of a source_location's static data: one word, where the object is one word.
 [[nodiscard]] inline const void* site_of(std::source_location where) noexcept {
     static_assert(sizeof(where) == sizeof(const void*));
@@ -33,8 +29,11 @@ inline constexpr std::uintptr_t tag_mask = 3;
 /// Only after begin().
 [[gnu::always_inline]] inline record* record_of(void* frame, const frame_tag& tag) noexcept {
     const std::uintptr_t word = tag.word.load(std::memory_order_relaxed);
-    if ((word & tag_slot) != 0) [[unlikely]]
+    if ((word & tag_slot) != 0) [[unlikely]] {
+        // A branch, not a conditional move: the record's address must not wait for the word.
+        asm volatile("");
         return &reinterpret_cast<slot*>(word & ~tag_mask)->tracked;
+    }
     return reinterpret_cast<record*>(static_cast<char*>(frame) - sizeof(record));
 }
 
@@ -73,10 +72,11 @@ inline constexpr std::uintptr_t tag_mask = 3;
     constexpr auto relaxed = std::memory_order_relaxed;
     own->promise.store(&promise, relaxed);
     own->site.store(definition, relaxed);
-    own->awaitable.store(&start_info, relaxed);
+    own->awaitable.store(nullptr, relaxed);
     own->sequence.store(0, relaxed);
     own->suspended.store(0, relaxed);
-    own->created_tick.store(corodump_tick_v1.load(relaxed), relaxed);
+    own->created_tick.store(static_cast<std::uint32_t>(corodump_clock_v1.load(relaxed) >> 32U),
+                            relaxed);
     own->thread.store(thread->tid, relaxed);
     // Pairs with the watchdog's acquire of the generation: a live record is a whole one.
     own->generation.store(own->generation.load(relaxed) + 1, std::memory_order_release);
@@ -99,40 +99,42 @@ inline constexpr std::uintptr_t tag_mask = 3;
 
 /// This thread is inside of the coroutine now. One that another one resumes takes the slow path.
 [[gnu::always_inline]] inline void enter(thread_state* thread, record* own) noexcept {
-    if (thread->running.load(std::memory_order_relaxed) == nullptr) [[likely]]
-        thread->running.store(own, std::memory_order_relaxed);
+    if (thread->running.load(std::memory_order_relaxed) == 0) [[likely]]
+        thread->running.store(reinterpret_cast<std::uintptr_t>(own), std::memory_order_relaxed);
     else
         corodump_enter_v1(own);
 }
 
 [[gnu::always_inline]] inline void leave(record* own) noexcept {
     thread_state* const thread = corodump_thread_v1;
-    if (thread->running.load(std::memory_order_relaxed) == own &&
-        thread->depth.load(std::memory_order_relaxed) == 0) [[likely]]
-        thread->running.store(nullptr, std::memory_order_relaxed);
+    if (thread->running.load(std::memory_order_relaxed) == reinterpret_cast<std::uintptr_t>(own))
+        [[likely]]
+        thread->running.store(0, std::memory_order_relaxed);
     else
         corodump_leave_v1(own);
 }
 
 /// Before await_ready: where the coroutine may come to wait.
-[[gnu::always_inline]] inline void about_to_await(record* own, const void* site,
-                                                  const awaitable_info& what) noexcept {
-    // Release keeps these behind the sequence's last store, for the watchdog's re-check.
+[[gnu::always_inline]] inline void about_to_await(record* own, const void* site) noexcept {
+    // Release keeps it behind the last resume's stores, for the watchdog's re-check.
     own->site.store(site, std::memory_order_release);
-    own->awaitable.store(&what, std::memory_order_release);
 }
 
 /// Before the library's await_suspend: afterwards the frame may be gone, or run elsewhere.
-[[gnu::always_inline]] inline void suspend(record* own, const void* awaiter) noexcept {
+[[gnu::always_inline]] inline void suspend(record* own, const awaitable_info& what,
+                                           const void* awaiter) noexcept {
     leave(own);
-    const std::uint64_t tick = corodump_tick_v1.load(std::memory_order_relaxed);
+    own->awaitable.store(&what, std::memory_order_relaxed);
+    const std::uint64_t clock = corodump_clock_v1.load(std::memory_order_relaxed);
+    // The awaiter is aligned to 8: its low bit is the clock's.
     const auto low = static_cast<std::uint32_t>(reinterpret_cast<std::uintptr_t>(awaiter));
-    own->suspended.store(tick << 32U | low | 1U, std::memory_order_release);
+    own->suspended.store(clock + low, std::memory_order_release);
 }
 
-/// As suspend(), where no thread is inside of the coroutine and it has no awaiter.
-[[gnu::always_inline]] inline void rest(record* own, std::uint64_t tick) noexcept {
-    own->suspended.store(tick << 32U | 1U, std::memory_order_release);
+/// As suspend(), where no thread is inside of the coroutine and it has no awaiter. `since`: the
+/// clock, or 1 where the time is not worth its reading.
+[[gnu::always_inline]] inline void rest(record* own, rest_code code, std::uint64_t since) noexcept {
+    own->suspended.store(since + (code - rests), std::memory_order_release);
 }
 
 /// In await_resume: nothing when the awaiter was ready and the coroutine never suspended.
@@ -142,7 +144,9 @@ inline constexpr std::uintptr_t tag_mask = 3;
     thread_state* const thread = corodump_thread_v1;
     own->sequence.store(own->sequence.load(relaxed) + 1, relaxed);
     own->suspended.store(0, std::memory_order_release);
-    own->thread.store(thread->tid, relaxed);
+    // A compare is cheaper than a store, and most coroutines stay on their thread.
+    if (const std::uint32_t tid = thread->tid; own->thread.load(relaxed) != tid) [[unlikely]]
+        own->thread.store(tid, relaxed);
     enter(thread, own);
 }
 

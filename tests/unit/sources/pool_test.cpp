@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <corodump/detail/tracking.hpp>
+#include <corodump/task.hpp>
 #include <set>
 #include <thread>
 #include <vector>
@@ -100,7 +101,7 @@ TEST(Registry, CopiesLiveRecordsAndCountsThoseOverTheCap) {
     EXPECT_EQ(capped.frames.size(), 40U);
     EXPECT_EQ(capped.dropped, 60U);
     for (std::size_t i = 0; i < frames.size(); ++i) {
-        detail::rest(record_of(frames[i]), 0);
+        detail::rest(record_of(frames[i]), detail::rests_at_end, detail::rests);
         detail::end(frames[i], tags[i]);
         corodump_release_v1(frames[i], 96);
     }
@@ -118,16 +119,53 @@ TEST(Registry, SaysWhetherAFrameWaits) {
     detail::start(own);
     EXPECT_EQ(copy_records(memory, 8).frames[0].activity, model::activity::running);
     char* const awaiter = static_cast<char*>(frame) + 40;
-    detail::suspend(own, awaiter);
+    static constexpr detail::awaitable_info what{detail::layout_version, 0, "", 0, 0, 0, 0};
+    detail::suspend(own, what, awaiter);
     const model::frame waiting = copy_records(memory, 8).frames[0];
     EXPECT_EQ(waiting.activity, model::activity::suspended);
     EXPECT_EQ(waiting.awaiter, reinterpret_cast<std::uint64_t>(awaiter));
+    EXPECT_EQ(waiting.awaitable, reinterpret_cast<std::uint64_t>(&what));
     EXPECT_EQ(waiting.resumes, 0U);
     detail::resume(own);
     EXPECT_EQ(copy_records(memory, 8).frames[0].resumes, 1U);
-    detail::suspend(own, awaiter);
+    detail::leave(own);
+    detail::rest(own, detail::rests_at_end, detail::rests);
+    EXPECT_EQ(copy_records(memory, 8).frames[0].state, model::task_state::done);
+    EXPECT_EQ(copy_records(memory, 8).frames[0].awaiter, 0U);
     detail::end(frame, tag);
     corodump_release_v1(frame, 96);
+}
+
+TEST(Registry, TellsACoroutineThatNeverStarted) {
+    void* const frame = corodump_allocate_v1(96);
+    detail::promise_info promise{};
+    detail::site_data site{"f.cpp", "f", 1, 1};
+    detail::frame_tag tag;
+    record* const own = detail::begin(frame, tag, promise, &site);
+    detail::rest(own, detail::rests_before_start, std::uint64_t{7} << 32U | 1U);
+    base::arena memory;
+    ASSERT_TRUE(memory.reserve(std::size_t{1} << 20U));
+    const model::frame waiting = copy_records(memory, 8).frames[0];
+    EXPECT_EQ(waiting.activity, model::activity::not_started);
+    EXPECT_EQ(waiting.state, model::task_state::pending);
+    EXPECT_EQ(waiting.suspended_tick, 7U);
+    detail::end(frame, tag);
+    corodump_release_v1(frame, 96);
+}
+
+TEST(RunningCoroutine, IsTheInnerOneWhileOneResumesAnother) {
+    record first{}, second{}, third{};
+    EXPECT_EQ(corodump_current_v1(), nullptr);
+    detail::start(&first);
+    detail::start(&second);
+    detail::start(&third);
+    EXPECT_EQ(corodump_current_v1(), &third);
+    detail::leave(&third);
+    EXPECT_EQ(corodump_current_v1(), &second);
+    detail::leave(&first);  // out of order, as fibers do
+    EXPECT_EQ(corodump_current_v1(), &second);
+    detail::leave(&second);
+    EXPECT_EQ(corodump_current_v1(), nullptr);
 }
 
 }  // namespace
