@@ -6,7 +6,6 @@
 #include <cstdint>
 #include <cstring>
 #include <string>
-#include <string_view>
 
 #include "agent/cli/exit_code.hpp"
 #include "agent/model/beacon.hpp"

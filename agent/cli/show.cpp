@@ -16,12 +16,12 @@ namespace corodump::cli {
 
 namespace {
 
-int show_one(const format::dump& all, const show_options& options, show_report& report,
-             std::ostream& problems) {
-    const format::task* found = format::task_index(all).find(*options.task);
+int show_one(const format::dump& all, const std::string& id, const show_options& options,
+             show_report& report, std::ostream& problems) {
+    const format::task* found = format::task_index(all).find(id);
     if (found == nullptr) {
         problems << "corodump: " << options.file << ": no task has the id "
-                 << printable(*options.task) << '\n';
+                 << printable(id) << '\n';
         return exit_problem;
     }
     report.header();
@@ -49,7 +49,7 @@ int show(const format::dump& all, const show_options& options, std::ostream& out
          std::ostream& problems) {
     task_filter filter(options.state, options.match);
     show_report report(all, options.view, out);
-    if (options.task) return show_one(all, options, report, problems);
+    if (options.task) return show_one(all, *options.task, options, report, problems);
     const std::vector<task_group> groups = fold(all, filter);
     if (filter.active()) return show_filtered(all, groups, report, out);
     report.header();

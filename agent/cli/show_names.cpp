@@ -119,7 +119,7 @@ show_names::show_names(const format::dump& all, const view_options& options)
 
 std::string show_names::shortened(format::text name, std::size_t width) {
     if (!name) return "(unknown)";
-    const std::string whole = printable(name.view());
+    std::string whole = printable(name.view());
     if (options_.all) return whole;
     std::string shorter = without_template_arguments(whole, width);
     if (shorter != whole) ++hidden_.shortened_names;

@@ -4,7 +4,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <map>
-#include <set>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <utility>
@@ -305,9 +305,8 @@ void show_report::group(const task_group& g, std::size_t number) {
          << colour_(paint::dim, "#" + std::to_string(number)) << ' '
          << colour_(paint::strong, counted(g.tasks.size(), "task")) << ", "
          << printable(oldest.state.view()) << ", " << still(oldest);
-    if (g.newest().suspended_seconds && still(g.newest()) != still(oldest)) {
-        out_ << " … " << human_duration(*g.newest().suspended_seconds);
-    }
+    const std::optional<double>& newest = g.newest().suspended_seconds;
+    if (newest && still(g.newest()) != still(oldest)) out_ << " … " << human_duration(*newest);
     if (g.verdict != 0) {
         out_ << "  " << colour_(paint::alarm, "◀ verdict " + std::to_string(g.verdict));
     } else if (g.behind != 0) {

@@ -1,10 +1,8 @@
 #include "agent/format/dump_reader.hpp"
 
-#include <cstdint>
 #include <exception>
 #include <new>
 #include <optional>
-#include <string>
 #include <system_error>
 #include <utility>
 

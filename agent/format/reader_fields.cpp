@@ -149,14 +149,15 @@ const tree_node* object_fields::find(std::string_view name, need presence) {
         }
         return nullptr;
     };
-    const tree_node* found = search(hint_, json_[at_].next);
-    if (found != nullptr) {
+    if (const tree_node* const found = search(hint_, json_[at_].next)) {
         hint_ = found->next;
-    } else if ((found = search(at_ + 1, hint_)) != nullptr) {
-        log_.departure(where_[name], found->offset, "stands behind members that must follow it");
-    } else {
-        missing(name, presence);
+        return found;
     }
+    const tree_node* const found = search(at_ + 1, hint_);
+    if (found != nullptr)
+        log_.departure(where_[name], found->offset, "stands behind members that must follow it");
+    else
+        missing(name, presence);
     return found;
 }
 

@@ -8,7 +8,7 @@
 namespace corodump::sources {
 namespace {
 
-constexpr std::uint64_t unknown_frame_bytes = 64 * 1024;
+constexpr std::uint64_t unknown_frame_bytes = std::uint64_t{64} * 1024;
 
 std::size_t slab_number(std::uint64_t address) noexcept {
     const std::size_t chunk = chunk_of(address);

@@ -44,6 +44,7 @@ void itanium_printer::left(node_index at) noexcept {
     --depth_;
 }
 
+// NOLINTNEXTLINE(readability-function-size): one case for each production of the grammar
 void itanium_printer::left_of_name(node_index at) noexcept {
     const node& one = nodes_[at];
     switch (one.kind) {
@@ -109,6 +110,7 @@ void itanium_printer::left_of_name(node_index at) noexcept {
     }
 }
 
+// NOLINTNEXTLINE(readability-function-size): one case for each production of the grammar
 void itanium_printer::left_of_expression(node_index at) noexcept {
     const node& one = nodes_[at];
     switch (one.kind) {

@@ -3,6 +3,7 @@
 
 namespace corodump::symbols {
 
+// NOLINTNEXTLINE(readability-function-size): one case for each production of the grammar
 void itanium_printer::left_of_type(node_index at) noexcept {
     const node& one = nodes_[at];
     switch (one.kind) {

@@ -60,6 +60,7 @@ node_index itanium_parser::builtin_type() noexcept {
     return make_text(node_kind::name, spelled);
 }
 
+// NOLINTNEXTLINE(readability-function-size): one case for each production of the grammar
 node_index itanium_parser::type_unremembered(bool& is_substitution) noexcept {
     switch (look()) {
         case 'r':

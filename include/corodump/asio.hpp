@@ -126,7 +126,7 @@ void describe_initiation(description& to, const Initiation& initiation) noexcept
     if constexpr (sizeof(Initiation) == sizeof(void*) &&
                   name.find("initiate_") != std::string_view::npos) {
         void* object = nullptr;
-        std::memcpy(&object, std::addressof(initiation), sizeof object);
+        std::memcpy(static_cast<void*>(&object), std::addressof(initiation), sizeof object);
         if (object == nullptr) return;
         to.object(object);
         if constexpr (has_native_handle<inner> || has_expiry<inner>)

@@ -74,6 +74,7 @@ public:
 
 }  // namespace std
 
+// NOLINTNEXTLINE(readability-identifier-naming): the very name that is led aside
 #define coroutine_traits corodump_coroutine_traits
 #define CORODUMP_AUTO_ACTIVE 1
 

@@ -26,7 +26,7 @@ namespace detail {
 
 inline constexpr std::uint32_t layout_version = 1;
 inline constexpr std::uint32_t slab_magic = 0x31444343;  // "CCD1"
-inline constexpr std::size_t slab_bytes = 64 * 1024;
+inline constexpr std::size_t slab_bytes = std::size_t{64} * 1024;
 inline constexpr std::size_t slab_header_bytes = 64;
 
 enum class slab_kind : std::uint16_t { frames = 1, slots = 2, sides = 3 };

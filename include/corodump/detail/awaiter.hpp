@@ -92,7 +92,7 @@ struct converted {
     awaiter_type awaiter;
 
     template <class Make>
-    explicit converted(Make&& make)
+    explicit converted(Make& make)
         : value(make()), awaiter(awaiter_of<Near>(static_cast<X&&>(value))) {}
     void describe(description& d) const noexcept
         requires describes_itself<std::remove_reference_t<awaiter_type>>
