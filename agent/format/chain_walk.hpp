@@ -46,6 +46,13 @@ public:
         return frames(chain_.data(), depth);
     }
 
+    /// Of a chain that is not empty, the frame that waits: the last, or the one above an idle helper.
+    [[nodiscard]] static const model::frame& waiting_in(frames chain) noexcept {
+        const model::frame& last = *chain.back();
+        if (chain.size() < 2 || !model::is_idle_helper(last, *chain[chain.size() - 2])) return last;
+        return *chain[chain.size() - 2];
+    }
+
     /// The head of the chain `index` is in; null where it is no frame, or deeper than the bound.
     [[nodiscard]] const model::frame* root_of(std::uint32_t index) const noexcept;
 

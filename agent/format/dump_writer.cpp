@@ -278,9 +278,9 @@ void sections::write_groups() noexcept {
 
 void sections::write_group(const model::group& group) noexcept {
     const chain_walk::frames newest = walk_.follow(group.newest);
-    const model::frame* const newest_leaf = newest.empty() ? nullptr : newest.back();
+    const model::frame* const newest_leaf = newest.empty() ? nullptr : &chain_walk::waiting_in(newest);
     const chain_walk::frames chain = walk_.follow(group.oldest);  // ends the view above
-    const model::frame* const leaf = chain.empty() ? nullptr : chain.back();
+    const model::frame* const leaf = chain.empty() ? nullptr : &chain_walk::waiting_in(chain);
     out_.begin_object();
     out_.member("count").number(group.count);
     out_.member("state").text_or_null(leaf == nullptr ? "" : name_of(chain.front()->state));
@@ -307,8 +307,9 @@ void sections::write_group_chain(chain_walk::frames chain) noexcept {
     }
     out_.end_array();
     out_.member("awaitable");
-    const bool suspended = !chain.empty() && chain.back()->activity == model::activity::suspended;
-    suspended ? out_.text_or_null(details_.awaited(*chain.back()).awaitable) : out_.null();
+    const model::frame* const leaf = chain.empty() ? nullptr : &chain_walk::waiting_in(chain);
+    const bool suspended = leaf != nullptr && leaf->activity == model::activity::suspended;
+    suspended ? out_.text_or_null(details_.awaited(*leaf).awaitable) : out_.null();
 }
 
 void sections::write_tasks() noexcept {

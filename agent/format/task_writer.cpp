@@ -92,7 +92,8 @@ bool task_writer::write(std::uint32_t root_index) noexcept {
     const chain_walk::frames chain = walk_.follow(root_index);
     if (chain.empty()) return false;
     const model::frame& root = *chain.front();
-    const model::frame& leaf = *chain.back();
+    const model::frame& last = *chain.back();
+    const model::frame& leaf = chain_walk::waiting_in(chain);
     given_.gather(chain);
     write_head(root, leaf);
     if (given_.has_labels()) write_labels();
@@ -100,7 +101,7 @@ bool task_writer::write(std::uint32_t root_index) noexcept {
     const auto own = std::ranges::find_if(chain, [](const auto* f) { return !f->library; });
     write_created(own == chain.end() ? root : **own);
     if (root.parent != model::no_index) write_awaited_by(root);
-    if (leaf.first_child != model::no_index) write_children(leaf);
+    if (last.first_child != model::no_index) write_children(last);
     out_.commit(put(out_.reserve(number_room), ",\"await_chain\":["));
     for (const model::frame* frame : chain) {
         if (out_.failed()) return false;

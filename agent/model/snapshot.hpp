@@ -206,12 +206,24 @@ struct snapshot {
 /// Chains longer than this are cut, and the rest counted.
 inline constexpr unsigned max_chain_frames = 256;
 
-/// The leaf of the chain that starts at `root`: follows only children, at most `max_chain_frames`.
+/// A chain may end in a helper that the frame above it keeps to be resumed through (on an executor,
+/// on a strand), and that has not been started, or has ended and handed the resumption on. What the
+/// task waits for is in the frame above.
+[[nodiscard]] constexpr bool is_idle_helper(const frame& last, const frame& above) noexcept {
+    const bool ended =
+        last.activity == activity::suspended && last.state != task_state::pending;
+    return (ended || last.activity == activity::not_started) && !last.root &&
+           above.activity == activity::suspended && above.state == task_state::pending;
+}
+
+/// The frame that waits in the chain that starts at `root`: its last, or the one above an idle
+/// helper. Follows only children, at most `max_chain_frames`.
 [[nodiscard]] inline std::uint32_t leaf_of(const snapshot& all, std::uint32_t root) noexcept {
     std::uint32_t at = root;
     for (unsigned depth = 1; depth < max_chain_frames; ++depth) {
         const std::uint32_t child = all.frames[at].first_child;
         if (child == no_index || all.frames[child].root) break;
+        if (is_idle_helper(all.frames[child], all.frames[at])) break;
         at = child;
     }
     return at;

@@ -20,7 +20,7 @@ using model::no_index;
 enum mark : std::uint8_t {
     has_child_in_awaiter = 1,  // "down" evidence from this frame
     found_down = 2,            // this frame was found in its parent's awaiter
-    joins = 4,                 // this frame waits for several, or by a join
+    by_state = 4,              // it seems to be joined through state that both point at
     joined = 8,                // the edge to the parent is a join
     certain = 16,              // the parent is known by the adapter: no other evidence counts
     ambiguous = 32,            // several words of the promise name different frames
@@ -51,6 +51,16 @@ bool waits(const model::frame& f) noexcept {
 bool start_is_unseen(const model::frame& f, const sources::promise_facts& promise) noexcept {
     return f.activity == model::activity::running && f.resumes == 0 &&
            (promise.flags & detail::promise_hooks_start) == 0;
+}
+
+/// An address other than the awaiter's own that is found on both sides.
+bool shares_any(std::span<const std::uint64_t> awaiter, std::span<const std::uint64_t> near,
+                std::span<const std::uint64_t> far) noexcept {
+    return std::ranges::any_of(awaiter, [&](std::uint64_t word) {
+        return word >= 4096 && (word & 7U) == 0 &&
+               (std::ranges::find(near, word) != near.end() ||
+                std::ranges::find(far, word) != far.end());
+    });
 }
 
 }  // namespace
@@ -178,10 +188,10 @@ std::uint32_t chain_builder::joined_by(std::uint32_t child,
                                        std::span<const std::uint64_t> head) noexcept {
     const sources::promise_facts& facts = types_.promise(frames_[child].promise);
     const std::size_t promise_end = (facts.promise_offset + facts.promise_bytes) / 8U;
-    std::uint64_t far[far_argument_words];
-    const std::size_t far_count =
-        sources::read_words(frames_[child].address + head.size_bytes(), far);
-    for (std::size_t i = 2; i < head.size() + far_count; ++i) {
+    std::uint64_t far_words[far_argument_words];
+    const std::span<const std::uint64_t> far = std::span(far_words).first(
+        sources::read_words(frames_[child].address + head.size_bytes(), far_words));
+    for (std::size_t i = 2; i < head.size() + far.size(); ++i) {
         // Behind the frame's end lies another's.
         if (i >= promise_end && index_.containing(frames_[child].address + i * 8U) != child) break;
         const std::uint64_t word = i < head.size() ? head[i] : far[i - head.size()];
@@ -189,18 +199,37 @@ std::uint32_t chain_builder::joined_by(std::uint32_t child,
         const std::uint32_t candidate = index_.containing(word);
         if (candidate == no_index && i < promise_end && !awaits_word(child, word)) {
             const std::uint32_t found = behind_heap(word, child);
-            if (found != no_index) return found;
+            if (found != no_index) {
+                set(frames_[child], by_state);
+                return found;
+            }
         }
         if (candidate == no_index || candidate == child || !waits(frames_[candidate])) continue;
         std::uint64_t begin = 0;
         const auto words = awaiter_words(frames_[candidate], begin);
-        // Only from the promise: what lies behind it may be an awaiter, linked with its neighbours.
-        const bool inside = i < promise_end && word - begin < words.size() * 8U;
+        // What lies behind the promise may be an awaiter, linked with its neighbours. They wait for
+        // one object, which both know; a callback that completes P's awaiter knows only that.
+        const bool inside =
+            i < promise_end
+                ? word - begin < words.size() * 8U
+                : word == begin && !in_awaiter(child, i) &&
+                      !shares_any(words, head.subspan(std::min(promise_end, head.size())), far);
         const bool shared = std::ranges::find(words, word) != words.end();
         // Who waits for the same thing is a neighbour.
-        if (inside || (shared && !awaits_word(child, word))) return candidate;
+        if (!inside && (!shared || awaits_word(child, word))) continue;
+        if (!inside && i < promise_end) set(frames_[child], by_state);
+        return candidate;
     }
     return no_index;
+}
+
+/// Whether word `at` of the frame lies in what it waits with.
+bool chain_builder::in_awaiter(std::uint32_t frame, std::size_t at) const noexcept {
+    const model::frame& f = frames_[frame];
+    if (!waits(f)) return false;
+    const sources::awaitable_facts& what = types_.awaitable(f.awaitable);
+    const std::uint64_t begin = what.is_reference ? sources::read_word(f.awaiter) : f.awaiter;
+    return f.address + at * 8U - begin < what.size_bytes;
 }
 
 /// A frame that waits for what `word` points at, and whose address is kept there.
@@ -340,8 +369,8 @@ void chain_builder::decide(std::uint32_t child) noexcept {
     if (join != no_index && frames_[join].parent != child &&
         frames_[join].state == model::task_state::pending) {
         f.parent = join;
-        set(f, joined);
-        set(frames_[join], joins);
+        // A future's state has one producer; where there are several, link() finds that out.
+        if (!has(f, by_state)) set(f, joined);
     }
 }
 
@@ -371,7 +400,6 @@ void chain_builder::follow_entry(std::uint32_t child) noexcept {
     if (leaf == child || !waits(frames_[leaf])) return;
     frames_[child].parent = leaf;
     set(frames_[child], joined);
-    set(frames_[leaf], joins);
 }
 
 std::uint32_t chain_builder::entry_behind(std::uint64_t word, std::uint32_t child,
@@ -452,6 +480,7 @@ bool chain_builder::is_coroutine(std::uint64_t address, code_names& code) noexce
     std::uint64_t parts[2];  // resume and destroy
     return address >= 4096 && (address & 7U) == 0 &&
            base::safe_copy(parts, address, sizeof parts) == sizeof parts &&
+           parts[0] != parts[1] &&  // a std::noop_coroutine's are the same
            code.is_code(parts[0]) && code.is_code(parts[1]);
 }
 

@@ -6,7 +6,8 @@
 //           names another that holds it as well, that one
 //   up      a word of C's promise is P's address, P is suspended, and nothing speaks against it:
 //           a caller's handle stays in the promise after C has ended or yielded
-//   join    a word of C's promise points into P's awaiter (the counter of a when_all); a word of
+//   join    a word of C's promise points into P's awaiter (the counter of a when_all), or one of its
+//           arguments at that awaiter, with nothing else in common (a callback); a word of
 //           C's promise or arguments points at what P's awaiter points at inside P (a scope); or a
 //           word of C's promise points at what P's awaiter points at on the heap, and P's address
 //           is found there
@@ -66,6 +67,7 @@ private:
     [[nodiscard]] bool wait_alike(std::uint32_t a, std::uint32_t b) noexcept;
     [[nodiscard]] bool awaits_word(std::uint32_t frame, std::uint64_t word) noexcept;
     [[nodiscard]] std::uint32_t kind_of(const model::frame& f) noexcept;
+    [[nodiscard]] bool in_awaiter(std::uint32_t frame, std::size_t at) const noexcept;
     [[nodiscard]] std::uint32_t behind_heap(std::uint64_t word, std::uint32_t child) noexcept;
     [[nodiscard]] std::uint32_t joined_by(std::uint32_t child,
                                           std::span<const std::uint64_t> head) noexcept;

@@ -91,7 +91,7 @@ void overview::note_object(std::uint32_t root, const model::frame& leaf) noexcep
             root, static_cast<std::uint32_t>(resource - details_.resources().data())};
 }
 
-std::uint64_t overview::chain_hash(std::uint32_t root) const noexcept {
+std::uint64_t overview::chain_hash(std::uint32_t root, std::uint32_t leaf) const noexcept {
     std::uint64_t hash = 0;
     std::uint32_t at = root;
     for (unsigned depth = 0; depth < model::max_chain_frames && at != no_index; ++depth) {
@@ -101,13 +101,12 @@ std::uint64_t overview::chain_hash(std::uint32_t root) const noexcept {
                              static_cast<std::uint64_t>(f.state));
         at = f.first_child != no_index && !snapshot_.frames[f.first_child].root ? f.first_child
                                                                                 : no_index;
-        if (at == no_index) hash = mix(hash, f.awaitable);
     }
-    return hash;
+    return mix(hash, snapshot_.frames[leaf].awaitable);
 }
 
 void overview::note_group(std::uint32_t root, std::uint32_t leaf) noexcept {
-    auto* const entry = groups_.add(chain_hash(root));
+    auto* const entry = groups_.add(chain_hash(root, leaf));
     if (entry == nullptr) return;
     range& of = entry->value;
     const auto leaf_at = [&](std::uint32_t at) { return model::leaf_of(snapshot_, at); };

@@ -258,6 +258,15 @@ bool append_from_frame_type(base::text& out, std::string_view raw) noexcept {
     return false;
 }
 
+// GCC 12 names a generic lambda of a coroutine as something in that coroutine's frame function:
+// `f(f()::_Z1fv.Frame*)::<lambda(auto:1)> [with auto:1 = int]`. What follows is the name's end.
+std::string_view behind_frame_type(std::string_view raw) noexcept {
+    constexpr std::string_view mark = ".Frame*)::<lambda";
+    const std::size_t at = raw.find(mark);
+    return at == std::string_view::npos ? std::string_view()
+                                        : raw.substr(at + std::string_view(".Frame*)").size());
+}
+
 bool is_identifier(std::string_view text) noexcept {
     return !text.empty() && std::all_of(text.begin(), text.end(), is_name_character);
 }
@@ -280,7 +289,18 @@ std::string_view demangle(std::string_view mangled, std::span<char> out) noexcep
 std::string_view clean_function_name(std::string_view raw, std::span<char> out) noexcept {
     char buffer[scratch_size];
     base::text scratch(buffer);
-    if (append_from_frame_type(scratch, raw)) return finished(scratch.view(), out);
+    if (append_from_frame_type(scratch, raw)) {
+        const std::string_view lambda = behind_frame_type(raw);
+        if (lambda.empty()) return finished(scratch.view(), out);
+        char whole_buffer[scratch_size];
+        base::text whole(whole_buffer);
+        whole.append(scratch.view());
+        whole.append("()");
+        whole.append(lambda);
+        scratch.clear();
+        signature_reader(whole.view(), scratch).run();
+        return scratch.empty() ? raw : finished(scratch.view(), out);
+    }
     if (starts_with(raw, "_Z")) {
         return append_demangled(scratch, raw) ? finished(scratch.view(), out) : raw;
     }

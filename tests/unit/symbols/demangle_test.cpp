@@ -94,6 +94,13 @@ INSTANTIATE_TEST_SUITE_P(
         spelling{"void ns::L::~L()::<lambda()>::operator()(ns::L::~L()::<lambda()>::"
                  "_ZZN2ns1LD4EvENKUlvE_clEv.Frame*)",
                  "ns::L::~L::{lambda#1}"},
+        spelling{"n::f13(f13()::_ZN1n3f13Ev.Frame*)::<lambda(auto:2)> [with auto:2 = int]",
+                 "n::f13::{lambda}"},
+        spelling{"n::f13(f13()::_ZN1n3f13Ev.Frame*)::<lambda(auto:3 ...)> [with auto:3 = {int, "
+                 "const char*}]",
+                 "n::f13::{lambda}"},
+        spelling{"n::f13(f13()::_ZN1n3f13Ev.Frame*)::<lambda(T)> mutable [with T = n::s]",
+                 "n::f13::{lambda}"},
         spelling{"void main()::loc::m(main()::loc::m()::_ZZ4mainEN3loc1mEv.Frame*)",
                  "main::loc::m"}));
 
