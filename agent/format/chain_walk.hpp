@@ -46,7 +46,8 @@ public:
         return frames(chain_.data(), depth);
     }
 
-    /// Of a chain that is not empty, the frame that waits: the last, or the one above an idle helper.
+    /// Of a chain that is not empty, the frame that waits: the last, or the one above an idle
+    /// helper.
     [[nodiscard]] static const model::frame& waiting_in(frames chain) noexcept {
         const model::frame& last = *chain.back();
         if (chain.size() < 2 || !model::is_idle_helper(last, *chain[chain.size() - 2])) return last;

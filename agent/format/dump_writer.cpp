@@ -278,7 +278,8 @@ void sections::write_groups() noexcept {
 
 void sections::write_group(const model::group& group) noexcept {
     const chain_walk::frames newest = walk_.follow(group.newest);
-    const model::frame* const newest_leaf = newest.empty() ? nullptr : &chain_walk::waiting_in(newest);
+    const model::frame* const newest_leaf =
+        newest.empty() ? nullptr : &chain_walk::waiting_in(newest);
     const chain_walk::frames chain = walk_.follow(group.oldest);  // ends the view above
     const model::frame* const leaf = chain.empty() ? nullptr : &chain_walk::waiting_in(chain);
     out_.begin_object();

@@ -210,8 +210,7 @@ inline constexpr unsigned max_chain_frames = 256;
 /// on a strand), and that has not been started, or has ended and handed the resumption on. What the
 /// task waits for is in the frame above.
 [[nodiscard]] constexpr bool is_idle_helper(const frame& last, const frame& above) noexcept {
-    const bool ended =
-        last.activity == activity::suspended && last.state != task_state::pending;
+    const bool ended = last.activity == activity::suspended && last.state != task_state::pending;
     return (ended || last.activity == activity::not_started) && !last.root &&
            above.activity == activity::suspended && above.state == task_state::pending;
 }

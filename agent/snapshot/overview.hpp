@@ -36,8 +36,7 @@ private:
     void note_object(std::uint32_t root, const model::frame& leaf) noexcept;
     void note_group(std::uint32_t root, std::uint32_t leaf) noexcept;
     void add_shared_objects(std::span<model::object_count> room, std::size_t used) noexcept;
-    [[nodiscard]] std::uint64_t chain_hash(std::uint32_t root,
-                                           std::uint32_t leaf) const noexcept;
+    [[nodiscard]] std::uint64_t chain_hash(std::uint32_t root, std::uint32_t leaf) const noexcept;
     [[nodiscard]] std::uint32_t innermost_own(std::uint32_t root, std::uint32_t leaf) noexcept;
     void finish_summary() noexcept;
     void finish_groups() noexcept;

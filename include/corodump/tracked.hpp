@@ -85,6 +85,9 @@ struct info_of;
 
 }  // namespace detail
 
+// A library's promise may have members of any name, `own` or `where`, and its build -Wshadow.
+#pragma GCC diagnostic push
+#pragma GCC diagnostic ignored "-Wshadow"
 template <class Promise, class... Arguments>
 class tracked : public detail::tracked_base<Promise, Arguments...> {
     using base = detail::tracked_base<Promise, Arguments...>;
@@ -258,6 +261,7 @@ private:
     [[no_unique_address]] std::conditional_t<has_handler, std::uint32_t, no_handler>
         corodump_handler_;
 };
+#pragma GCC diagnostic pop
 
 namespace detail {
 

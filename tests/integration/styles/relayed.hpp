@@ -1,6 +1,6 @@
 // A coroutine library's style: who waits is resumed through something between. A helper coroutine
-// brings it back to its executor, callbacks complete the awaiter that lies in its frame, and results
-// pass through a state: shared on the heap, or a receiver in the caller.
+// brings it back to its executor, callbacks complete the awaiter that lies in its frame, and
+// results pass through a state: shared on the heap, or a receiver in the caller.
 #pragma once
 
 #include <coroutine>
@@ -142,6 +142,7 @@ struct all_of {
     std::size_t left = 0;
     std::coroutine_handle<> waiting{};
 
+    all_of(signal& one, signal& other) : signals{&one, &other} {}
     template <class Callback>
     static detached listen(signal& to, Callback tell);
     bool await_ready() const noexcept { return signals.empty(); }
