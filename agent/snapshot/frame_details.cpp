@@ -417,7 +417,9 @@ model::leaf frame_details::awaited(const model::frame& f) {
     to.awaitable = awaitable_name(f);
     const sources::awaitable_facts& what = types_.awaitable(f.awaitable);
     if (!what.known || what.name_bytes == 0) return {};
-    to.object = what.is_reference ? sources::read_word(f.awaiter) : f.awaiter;
+    to.object = what.object_offset != 0 ? sources::read_word(f.awaiter + what.object_offset)
+                : what.is_reference     ? sources::read_word(f.awaiter)
+                                        : f.awaiter;
     if (const sources::description_facts d = description_of(f); d.known) describe(to, d);
     if (const known_resource* const resource = resource_of(f)) {
         to.object = resource->address;

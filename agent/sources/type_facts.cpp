@@ -56,6 +56,7 @@ awaitable_facts read_awaitable(std::uint64_t address) noexcept {
     facts.kind = from.kind;
     facts.size_bytes = from.size_bytes;
     facts.description_offset = from.description_offset;
+    facts.object_offset = from.object_offset;
     facts.name = reinterpret_cast<std::uint64_t>(from.type_name);
     facts.name_bytes = from.type_name_bytes;
     return facts;

@@ -34,6 +34,7 @@ struct awaitable_facts {
     std::uint32_t kind = 0;
     std::uint32_t size_bytes = 0;
     std::uint32_t description_offset = 0;
+    std::uint32_t object_offset = 0;
     std::uint32_t name_bytes = 0;
     std::uint64_t name = 0;
 };

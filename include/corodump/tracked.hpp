@@ -162,7 +162,7 @@ public:
     [[gnu::always_inline]] decltype(auto) await_transform(
         E&& e, std::source_location where = std::source_location::current()) {
         return detail::track_awaiter<Promise>(corodump_record(), detail::site_of(where),
-                                              [&]() -> decltype(auto) {
+                                              static_cast<E&&>(e), [&]() -> decltype(auto) {
                                                   if constexpr (transforms<E>)
                                                       return transform(static_cast<E&&>(e), where);
                                                   else

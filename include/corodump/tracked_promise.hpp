@@ -44,7 +44,7 @@ public:
     [[gnu::always_inline]] decltype(auto) await_transform(
         E&& e, std::source_location where = std::source_location::current()) {
         // The operand lives to the end of the full expression: a reference is enough.
-        return detail::track_awaiter<Promise>(own(), detail::site_of(where),
+        return detail::track_awaiter<Promise>(own(), detail::site_of(where), static_cast<E&&>(e),
                                               [&]() -> E&& { return static_cast<E&&>(e); });
     }
 
@@ -96,13 +96,13 @@ protected:
     template <class E>
     [[nodiscard, gnu::always_inline]] decltype(auto) track_await(E&& e,
                                                                  std::source_location where) {
-        return detail::track_awaiter<Promise>(own(), detail::site_of(where),
+        return detail::track_awaiter<Promise>(own(), detail::site_of(where), static_cast<E&&>(e),
                                               [&]() -> E { return static_cast<E&&>(e); });
     }
     /// As track_await, for an awaiter that can be neither moved nor copied: `make()` returns it.
     template <class Make>
     [[nodiscard]] decltype(auto) track_await_of(Make&& make, std::source_location where) {
-        return detail::track_awaiter<Promise>(own(), detail::site_of(where),
+        return detail::track_awaiter<Promise>(own(), detail::site_of(where), detail::no_operand{},
                                               static_cast<Make&&>(make));
     }
 

@@ -169,7 +169,11 @@ TEST_F(AutoTasks, ManyWaitersOfOneEventAreTasksOfTheirOwn) {
     const auto dump = take_dump();
     EXPECT_EQ(dump.tasks.size(), 10U) << dump.chains();
     EXPECT_EQ(dump.frames, 55U);
-    for (const auto& task : dump.tasks) EXPECT_TRUE(task.awaited_by.empty()) << dump.chains();
+    for (const auto& task : dump.tasks) {
+        EXPECT_TRUE(task.awaited_by.empty()) << dump.chains();
+        ASSERT_TRUE(task.awaits.has_value());
+        EXPECT_EQ(task.awaits->object, support::address_text(&until)) << "not the waiter's own";
+    }
     until.set();
     for (int i = 0; i < 10; ++i) EXPECT_EQ(tasks[static_cast<std::size_t>(i)].result(), i);
 }

@@ -83,6 +83,7 @@ struct awaitable_info {
     std::uint32_t size_bytes;          ///< of the library's awaiter
     std::uint32_t is_reference;        ///< the tracked awaiter begins with a pointer to it
     std::uint32_t description_offset;  ///< from the tracked awaiter, 0: none
+    std::uint32_t object_offset;       ///< of the awaited object's address, likewise; 0: the awaiter
 };
 enum awaitable_kind : std::uint32_t {
     awaits_something = 0, awaits_start = 1, awaits_yield = 2, awaits_end = 3,

@@ -6,6 +6,7 @@
 #pragma once
 
 #include <coroutine>
+#include <memory>
 #include <type_traits>
 #include <utility>
 
@@ -26,14 +27,7 @@ inline namespace abi_v1 {
 namespace detail {
 
 struct no_description {};
-
-template <class Inner>  // a reference, or an object type
-class tracked_awaiter;
-
-template <class T>
-inline constexpr bool is_tracked_awaiter = false;
-template <class Inner>
-inline constexpr bool is_tracked_awaiter<tracked_awaiter<Inner>> = true;
+struct no_operand {};
 
 template <class E>
 concept has_member_co_await = requires(E&& e) { static_cast<E&&>(e).operator co_await(); };
@@ -186,16 +180,27 @@ public:
 };
 #endif
 
-template <class Inner>
+/// The address of what is awaited, where that is no part of its awaiter: an event, say, whose
+/// operator co_await makes one. Of lvalues only; a temporary says less than the awaiter made of it.
+template <bool Kept>
+struct awaited_object {
+    const void* address;
+};
+template <>
+struct awaited_object<false> {
+    explicit awaited_object(const void*) noexcept {}
+};
+
+template <class Inner, bool KeepsObject>  // Inner: a reference, or an object type
 class tracked_awaiter {
     using awaiter = std::remove_reference_t<Inner>;
     static constexpr bool described = describes_itself<awaiter>;
 
 public:
     template <class Make, class Near>
-    [[gnu::always_inline]] tracked_awaiter(record* own, const void* site, Make& make,
-                                           std::type_identity<Near>)
-        : inner_(inner_of<Make, Near>::make(make)), own_(own), site_(own, site) {}
+    [[gnu::always_inline]] tracked_awaiter(record* own, const void* site, const void* object,
+                                           Make& make, std::type_identity<Near>)
+        : inner_(inner_of<Make, Near>::make(make)), own_(own), site_(own, site), object_{object} {}
     tracked_awaiter(const tracked_awaiter&) = delete;
     tracked_awaiter& operator=(const tracked_awaiter&) = delete;
 
@@ -233,17 +238,15 @@ public:
 private:
     [[gnu::always_inline]] awaiter& ref() noexcept { return inner_; }
 
-    static constexpr std::uint32_t description_offset() noexcept {
-        if constexpr (described)
-            return static_cast<std::uint32_t>(sizeof(padded_inner) + sizeof(record*) +
-                                              (std::is_empty_v<await_site> ? 0 : sizeof(void*)));
-        else
-            return 0;
-    }
-
     struct alignas(alignof(void*)) padded_inner {
         std::conditional_t<std::is_reference_v<Inner>, void*, awaiter> inner;
     };
+
+    static constexpr std::uint32_t object_place =
+        sizeof(padded_inner) + sizeof(record*) +
+        (std::is_empty_v<await_site> ? 0 : sizeof(await_site));
+    static constexpr std::uint32_t description_place =
+        object_place + (KeepsObject ? sizeof(void*) : 0);
 
     static constexpr std::string_view name =
         type_name<typename awaiter_named<std::remove_cv_t<awaiter>>::type>();
@@ -251,24 +254,28 @@ private:
         layout_version,      awaits_something,
         name.data(),         static_cast<std::uint32_t>(name.size()),
         sizeof(awaiter),     std::is_reference_v<Inner>,
-        description_offset()};
+        described ? description_place : 0,
+        KeepsObject ? object_place : 0};
 
     Inner inner_;
     record* own_;
     [[no_unique_address]] await_site site_;
-    // Aligned so that it lies where description_offset says, right after the pointer.
+    [[no_unique_address]] awaited_object<KeepsObject> object_;
+    // Aligned so that it lies where description_place says, right after the pointers.
     [[no_unique_address]] std::conditional_t<described, description, no_description> description_;
 };
 
-/// Wraps the awaiter of what `make` returns; called inside await_transform. `Near`: a type in whose
-/// namespace an operator co_await may stand. Where none can be found, what `make` returns is
-/// awaited as it is, and its suspensions are not seen.
-template <class Near, class Make>
-inline decltype(auto) track_awaiter(record* own, const void* site, Make make) {
-    using result = decltype(make());
-    if constexpr (can_be_tracked<result, Near>) {
-        return tracked_awaiter<typename inner_of<Make, Near>::type>(own, site, make,
-                                                                    std::type_identity<Near>{});
+/// Wraps the awaiter of what `make` returns; called inside await_transform with its operand. `Near`:
+/// a type in whose namespace an operator co_await may stand. Where none can be found, what `make`
+/// returns is awaited as it is, and its suspensions are not seen.
+template <class Near, class E, class Make>
+inline decltype(auto) track_awaiter(record* own, const void* site, E&& operand, Make make) {
+    if constexpr (can_be_tracked<decltype(make()), Near>) {
+        using inner = typename inner_of<Make, Near>::type;
+        constexpr bool keeps_object =
+            std::is_lvalue_reference_v<E> && !std::is_same_v<inner, std::remove_cvref_t<E>&>;
+        return tracked_awaiter<inner, keeps_object>(own, site, std::addressof(operand), make,
+                                                    std::type_identity<Near>{});
     } else {
         about_to_await(own, site);
         return make();

@@ -20,9 +20,10 @@ template <class Inner>
     0,
     sizeof(std::remove_reference_t<Inner>),
     std::is_reference_v<Inner>,
+    0,
     0};
 [[gnu::visibility("hidden")]] inline constexpr awaitable_info failed_info{
-    layout_version, awaits_failure, "", 0, 0, 0, 0};
+    layout_version, awaits_failure, "", 0, 0, 0, 0, 0};
 
 /// A member of its own that may be empty. Not so `Inner` itself: one with padding at its end would
 /// share that, and an awaiter that assigns to itself would write over what follows.
