@@ -1,7 +1,7 @@
 // Counts by key in fixed memory: what the summary and the groups are made of.
 //
-// Open addressing over storage of the caller's. When it is full, further keys are counted together,
-// so that the sum stays right.
+// Open addressing over storage of the caller's, whose keys are all 0. When it is full, further keys
+// are counted together, so that the sum stays right.
 //
 // Threads: one owner. Signals: safe. Blocks: never. Bounds: half of the storage's entries.
 #pragma once
@@ -35,7 +35,7 @@ public:
             return nullptr;
         }
         if (entries_[at].key == 0) {
-            entries_[at].key = key;
+            entries_[at] = {key, 0, Value{}};
             ++used_;
         }
         ++entries_[at].count;

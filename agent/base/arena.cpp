@@ -72,14 +72,28 @@ std::string_view arena::copy(std::string_view from) noexcept {
     return {made.data(), from.size()};
 }
 
-void arena::release() noexcept {
+void arena::clear_touched(void* at, std::size_t bytes, std::size_t touched) noexcept {
+    const auto start = static_cast<std::size_t>(static_cast<std::byte*>(at) - base_);
+    if (start < touched) std::memset(at, 0, std::min(bytes, touched - start));
+}
+
+void arena::note_touched(std::size_t beyond) noexcept {
+    touched_ = std::max(touched_, std::min(limit_, used_ + beyond));
+}
+
+void arena::release(std::size_t keep_bytes) noexcept {
     used_ = 0;
-    trim();
+    give_back(keep_bytes);
 }
 
 void arena::trim() noexcept {
+    give_back(used_);
+}
+
+void arena::give_back(std::size_t keep_bytes) noexcept {
     const std::size_t page = page_size();
-    const std::size_t keep = (used_ + page - 1) / page * page;
+    if (keep_bytes >= touched_) return;
+    const std::size_t keep = (keep_bytes + page - 1) / page * page;
     if (touched_ > keep) {
         static_cast<void>(
             ::madvise(base_ + keep, std::min(touched_ - keep, limit_ - keep), MADV_DONTNEED));

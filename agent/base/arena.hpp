@@ -57,6 +57,35 @@ public:
         return at == nullptr ? std::span<T>{} : std::span<T>(static_cast<T*>(at), count);
     }
 
+    /// Elements whose bytes are all zero. What the kernel has just given is zero already and is
+    /// left alone, so that of a large table only the pages cost anything that are used.
+    template <class T>
+    [[nodiscard]] std::span<T> allocate_zeroed(std::size_t count) noexcept {
+        static_assert(std::is_trivially_copyable_v<T>);
+        const std::size_t touched = touched_;
+        const std::span<T> made = allocate_uninitialized<T>(count);
+        if (!made.empty()) clear_touched(made.data(), made.size_bytes(), touched);
+        return made;
+    }
+
+    /// The place of up to `count` elements, or of as many as fit, handed out only by the take()
+    /// that follows at once: for arrays whose length is known when they are filled.
+    template <class T>
+    [[nodiscard]] std::span<T> room(std::size_t count) noexcept {
+        static_assert(std::is_trivially_destructible_v<T>, "the arena destroys nothing");
+        const std::size_t start = (used_ + alignof(T) - 1) / alignof(T) * alignof(T);
+        if (start >= limit_) return {};
+        const std::size_t fits = (limit_ - start) / sizeof(T);
+        return {reinterpret_cast<T*>(base_ + start), count < fits ? count : fits};
+    }
+    /// Hands out the first `count` elements of a room. One more may have been written to.
+    template <class T>
+    [[nodiscard]] std::span<T> take(std::span<T> room, std::size_t count) noexcept {
+        const std::span<T> made = allocate_uninitialized<T>(count);
+        note_touched(count < room.size() ? sizeof(T) : 0);
+        return made;
+    }
+
     /// A terminated copy; empty when it does not fit.
     [[nodiscard]] std::string_view copy(std::string_view from) noexcept;
 
@@ -76,8 +105,9 @@ public:
         return last.first(count);
     }
 
-    /// Frees everything and gives all pages back to the kernel; the address space stays.
-    void release() noexcept;
+    /// Frees everything and gives the pages back to the kernel, but for the first `keep_bytes` of
+    /// those that were touched; the address space stays.
+    void release(std::size_t keep_bytes = 0) noexcept;
     /// Gives back the pages beyond the current position.
     void trim() noexcept;
 
@@ -89,6 +119,9 @@ public:
     [[nodiscard]] std::uint64_t refusals() const noexcept { return refusals_; }
 
 private:
+    void clear_touched(void* at, std::size_t bytes, std::size_t touched) noexcept;
+    void note_touched(std::size_t beyond) noexcept;
+    void give_back(std::size_t keep_bytes) noexcept;
     [[nodiscard]] void* allocate_bytes(std::size_t count, std::size_t size,
                                        std::size_t alignment) noexcept;
 

@@ -23,6 +23,10 @@ namespace {
 constexpr std::size_t arena_sizes[] = {std::size_t{1} << 30U, std::size_t{256} << 20U,
                                        std::size_t{64} << 20U};
 
+// Stays with the agent after its first dump: a page fault costs more than all else that is done
+// with a page, and the next dump of a service with a few thousand frames needs none for them.
+constexpr std::size_t kept_bytes = std::size_t{512} << 10U;
+
 class file_sink final : public format::byte_sink {
 public:
     explicit file_sink(base::dump_file& file) noexcept : file_(file) {}
@@ -146,7 +150,7 @@ base::file_result dumper::write(const model::snapshot& from,
 
 void dumper::dump(const triggers::dump_request& request, triggers::dump_outcome& outcome) noexcept {
     ++sequence_;
-    memory_.release();
+    memory_.release(kept_bytes);
     code_.begin(memory_);
     model::snapshot& made = builder_.build({config_->max_tasks, {hides, &config_->redact}});
     made.time_unix_ns = base::realtime_ns();
@@ -158,7 +162,7 @@ void dumper::dump(const triggers::dump_request& request, triggers::dump_outcome&
     const base::file_result result = write(made, outcome);
     outcome.error = result.error;
     if (!result.ok()) set_text(outcome.text, result.what);
-    memory_.release();
+    memory_.release(kept_bytes);
     static_cast<void>(reserve_.reserve());
     if (result.ok())
         static_cast<void>(base::apply_retention(config_->directory.c_str(), facts_.comm.view(),

@@ -82,10 +82,10 @@ frame_details::frame_details(base::arena& memory, std::span<const model::frame> 
       types_(types),
       code_(code),
       redact_(redact),
-      places_(memory.allocate_span<place>(max_places)),
-      type_texts_(memory.allocate_span<type_text>(max_types)),
-      arguments_(memory.allocate_span<argument_text>(max_arguments)),
-      resources_(memory.allocate_span<known_resource>(max_resources)) {}
+      places_(memory.allocate_zeroed<place>(max_places)),
+      type_texts_(memory.allocate_zeroed<type_text>(max_types)),
+      arguments_(memory.allocate_zeroed<argument_text>(max_arguments)),
+      resources_(memory.allocate_zeroed<known_resource>(max_resources)) {}
 
 std::string_view frame_details::keep(std::string_view text) noexcept {
     if (text.size() + 1 > text_budget_) return {};
@@ -290,6 +290,18 @@ sources::description_facts frame_details::description_of(const model::frame& f) 
     return {};
 }
 
+bool frame_details::may_be_described(const model::frame& leaf) noexcept {
+    if (types_.promise(leaf.promise).description_offset != 0 ||
+        types_.awaitable(leaf.awaitable).description_offset != 0)
+        return true;
+    std::uint32_t at = index_of(leaf);
+    for (unsigned depth = 0; depth < max_waiting_depth && at != no_index; ++depth) {
+        if (frames_[at].side != no_index) return true;
+        at = frames_[at].root ? no_index : frames_[at].parent;
+    }
+    return false;
+}
+
 /// The resource named by a `waiting` in the leaf or above it, or by the awaitable's description.
 std::uint64_t frame_details::waited_resource(const model::frame& leaf) noexcept {
     std::uint32_t at = index_of(leaf);
@@ -421,7 +433,8 @@ model::leaf frame_details::awaited(const model::frame& f) {
                 : what.is_reference     ? sources::read_word(f.awaiter)
                                         : f.awaiter;
     if (const sources::description_facts d = description_of(f); d.known) describe(to, d);
-    if (const known_resource* const resource = resource_of(f)) {
+    const known_resource* const resource = may_be_described(f) ? resource_of(f) : nullptr;
+    if (resource != nullptr) {
         to.object = resource->address;
         to.kind = resource->kind;
         to.name = resource->name;

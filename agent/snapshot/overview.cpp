@@ -29,19 +29,32 @@ std::uint32_t waited(const model::snapshot& all, std::uint32_t frame) noexcept {
     return f.suspended_tick == 0 ? 0 : all.now_tick - f.suspended_tick;
 }
 
+/// Places of a table that counts tasks by key: it is used to a half.
+std::size_t places_for(std::size_t tasks, std::size_t most) noexcept {
+    return std::min(2 * tasks + 2, most);
+}
+
 }  // namespace
 
 overview::overview(base::arena& memory, model::snapshot& of, frame_details& details) noexcept
     : memory_(memory),
       snapshot_(of),
       details_(details),
-      sites_(memory.allocate_span<analysis::counted<std::uint32_t>>(2048)),
-      objects_(memory.allocate_span<analysis::counted<const known_resource*>>(2048)),
-      groups_(memory.allocate_span<analysis::counted<range>>(4 * max_groups)) {}
+      sites_(memory.allocate_zeroed<analysis::counted<std::uint32_t>>(
+          places_for(of.roots.size(), 2048))),
+      objects_(memory.allocate_zeroed<analysis::counted<const known_resource*>>(
+          places_for(of.roots.size(), 2048))),
+      groups_(memory.allocate_zeroed<analysis::counted<range>>(
+          places_for(of.roots.size(), 4 * max_groups))) {}
 
 void overview::make() noexcept {
-    waits_ = memory_.allocate_uninitialized<wait>(snapshot_.roots.size());
-    awaited_ = memory_.allocate_uninitialized<awaited>(snapshot_.roots.size());
+    // By need: most tasks wait for nothing that describes itself.
+    const auto described =
+        static_cast<std::size_t>(std::ranges::count_if(snapshot_.roots, [this](std::uint32_t root) {
+            return details_.may_be_described(snapshot_.frames[model::leaf_of(snapshot_, root)]);
+        }));
+    waits_ = memory_.allocate_uninitialized<wait>(described);
+    awaited_ = memory_.allocate_uninitialized<awaited>(described);
     for (const std::uint32_t root : snapshot_.roots) note(root);
     std::ranges::sort(waits_.first(waits_used_), {}, &wait::task);
     finish_summary();
@@ -77,6 +90,7 @@ void overview::note_site(std::uint32_t root, std::uint32_t leaf) noexcept {
 }
 
 void overview::note_object(std::uint32_t root, const model::frame& leaf) noexcept {
+    if (!details_.may_be_described(leaf)) return;
     const known_resource* const resource = details_.resource_of(leaf);
     if (resource == nullptr) {
         const std::uint64_t object = details_.described_object(leaf);

@@ -135,12 +135,12 @@ copied_frames copy_records(base::arena& memory, std::uint64_t room) noexcept {
     // Frames made meanwhile need room too: a little more than there are now.
     const std::uint64_t now = carved_objects();
     const std::uint64_t wanted = std::min(room, now + now / 16 + 1024);
-    collector into{memory.allocate_uninitialized<model::frame>(wanted)};
+    collector into{memory.room<model::frame>(wanted)};
     for_each_slab(slab_kind::frames, [&](slab_header* slab) { collect_pooled(slab, into); });
     const std::size_t pooled = into.used;
     for_each_slab(slab_kind::slots, [&](slab_header* slab) { collect_slots(slab, into); });
     const auto outside = static_cast<std::uint32_t>(into.used - pooled);
-    return {memory.shrink_last(into.room, into.used), into.dropped, into.torn, outside};
+    return {memory.take(into.room, into.used), into.dropped, into.torn, outside};
 }
 
 }  // namespace corodump::sources

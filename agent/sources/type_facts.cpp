@@ -65,26 +65,23 @@ awaitable_facts read_awaitable(std::uint64_t address) noexcept {
 }  // namespace
 
 type_facts::type_facts(base::arena& memory) noexcept
-    : promises_(memory.allocate_span<entry<promise_facts>>(places)),
-      awaitables_(memory.allocate_span<entry<awaitable_facts>>(places)) {}
+    : promises_(memory.allocate_zeroed<entry<promise_facts>>(places)),
+      awaitables_(memory.allocate_zeroed<entry<awaitable_facts>>(places)) {}
 
 template <class Facts, class Read>
 const Facts& type_facts::find(std::span<entry<Facts>> table, std::uint32_t& used,
                               entry<Facts>& last, std::uint64_t address, Read read) noexcept {
-    if (last.address == address) return last.facts;
-    last.address = address;
-    if (address == 0) return last.facts = Facts{};
     std::size_t at = (address * 0x9E3779B97F4A7C15ULL >> 40U) % places;
     if (!table.empty()) {
         while (table[at].address != 0 && table[at].address != address) at = (at + 1) % places;
-        if (table[at].address == address) return last.facts = table[at].facts;
+        if (table[at].address != 0) return table[at].facts;
     }
-    last.facts = read(address);
-    if (!table.empty() && used < places / 2) {
-        table[at] = last;
-        ++used;
-    }
-    return last.facts;
+    if (last.address == address) return last.facts;
+    last = {address, address == 0 ? Facts{} : read(address)};
+    if (address == 0 || table.empty() || used == places / 2) return last.facts;
+    table[at] = last;
+    ++used;
+    return table[at].facts;
 }
 
 const promise_facts& type_facts::promise(std::uint64_t address) noexcept {

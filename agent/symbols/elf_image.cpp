@@ -56,6 +56,7 @@ bool find_build_id(std::span<const char> notes, std::uint64_t alignment,
 void elf_image::swap(elf_image& other) noexcept {
     std::swap(base_, other.base_);
     std::swap(size_, other.size_);
+    std::swap(head_, other.head_);
     std::swap(mapped_, other.mapped_);
     std::swap(section_count_, other.section_count_);
     std::swap(header_, other.header_);
@@ -64,6 +65,7 @@ void elf_image::swap(elf_image& other) noexcept {
 void elf_image::close() noexcept {
     if (mapped_) ::munmap(reinterpret_cast<void*>(base_), size_);
     base_ = size_ = 0;
+    head_ = {};
     mapped_ = false;
     section_count_ = 0;
 }
@@ -86,10 +88,12 @@ base::result<void> elf_image::open_file(const char* path) noexcept {
     return read_header();
 }
 
-base::result<void> elf_image::open_memory(std::uint64_t address, std::uint64_t size) noexcept {
+base::result<void> elf_image::open_memory(std::uint64_t address, std::uint64_t size,
+                                          std::span<char> head) noexcept {
     close();
     base_ = address;
     size_ = size;
+    if (!head.empty()) head_ = head.first(read_some(0, head));
     return read_header();
 }
 
@@ -121,14 +125,22 @@ void elf_image::count_sections() noexcept {
 
 bool elf_image::read(std::uint64_t offset, void* into, std::size_t size) const noexcept {
     if (offset > size_ || size > size_ - offset) return false;
+    if (offset <= head_.size() && size <= head_.size() - offset) {
+        std::memcpy(into, head_.data() + offset, size);
+        return true;
+    }
     return base::safe_copy(into, base_ + offset, size) == size;
 }
 
 std::size_t elf_image::read_some(std::uint64_t offset, std::span<char> into) const noexcept {
     if (offset >= size_) return 0;
-    return base::safe_copy(
-        into.data(), base_ + offset,
-        static_cast<std::size_t>(std::min<std::uint64_t>(into.size(), size_ - offset)));
+    const auto wanted =
+        static_cast<std::size_t>(std::min<std::uint64_t>(into.size(), size_ - offset));
+    if (offset <= head_.size() && wanted <= head_.size() - offset) {
+        std::memcpy(into.data(), head_.data() + offset, wanted);
+        return wanted;
+    }
+    return base::safe_copy(into.data(), base_ + offset, wanted);
 }
 
 bool elf_image::program_header(std::uint32_t index, Elf64_Phdr& into) const noexcept {

@@ -44,9 +44,10 @@ public:
 
     /// Maps a file. ENOEXEC when it is no ELF file that this can read.
     [[nodiscard]] base::result<void> open_file(const char* path) noexcept;
-    /// Reads an image in this process at `address`, of which `size` bytes may be there.
-    [[nodiscard]] base::result<void> open_memory(std::uint64_t address,
-                                                 std::uint64_t size) noexcept;
+    /// Reads an image in this process at `address`, of which `size` bytes may be there. What fits
+    /// is first copied to `head`, all at once: headers and notes are mostly in the first page.
+    [[nodiscard]] base::result<void> open_memory(std::uint64_t address, std::uint64_t size,
+                                                 std::span<char> head = {}) noexcept;
     void close() noexcept;
 
     [[nodiscard]] const Elf64_Ehdr& header() const noexcept { return header_; }
@@ -76,7 +77,8 @@ private:
 
     std::uint64_t base_ = 0;
     std::uint64_t size_ = 0;
-    bool mapped_ = false;  // by us
+    std::span<const char> head_;  // a copy of the first bytes
+    bool mapped_ = false;         // by us
     std::uint32_t section_count_ = 0;
     Elf64_Ehdr header_{};
 };

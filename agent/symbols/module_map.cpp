@@ -37,7 +37,9 @@ std::size_t unescape(std::string_view path, std::span<char> into) noexcept {
 // Where the file says its first mapped byte belongs, against where it is.
 void read_headers(module_info& image, base::arena& memory) noexcept {
     elf_image elf;
-    if (image.file_offset != 0 || !elf.open_memory(image.start, image.end - image.start)) return;
+    char head[4096];
+    if (image.file_offset != 0 || !elf.open_memory(image.start, image.end - image.start, head))
+        return;
     image.build_id = memory.copy(elf.build_id(true).view());
     Elf64_Phdr segment;
     for (std::uint32_t i = 0; elf.program_header(i, segment); ++i) {

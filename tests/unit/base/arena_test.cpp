@@ -4,6 +4,7 @@
 #include <sys/mman.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <cerrno>
 #include <cstdint>
 #include <utility>
@@ -97,6 +98,49 @@ TEST(Arena, GivesPagesBack) {
     memory.release();
     EXPECT_EQ(resident_pages(all.data(), size), 0U);
     EXPECT_EQ(memory.allocate_span<char>(16)[0], '\0');
+}
+
+TEST(Arena, KeepsPagesThatItIsToldToKeep) {
+    arena memory;
+    constexpr std::size_t size = 8 << 20;
+    constexpr std::size_t kept = 1 << 20;
+    ASSERT_TRUE(memory.reserve(size).ok());
+    const auto all = memory.allocate_span<char>(size);
+    const std::size_t touched = resident_pages(all.data(), size);
+    memory.release(kept);
+    EXPECT_EQ(memory.used(), 0U);
+    EXPECT_EQ(resident_pages(all.data(), kept), touched / 8);
+    EXPECT_EQ(resident_pages(all.data(), size), touched / 8);
+}
+
+TEST(Arena, ZeroesWhatWasTouchedAndLeavesFreshPagesAlone) {
+    arena memory;
+    constexpr std::size_t size = 8 << 20;
+    ASSERT_TRUE(memory.reserve(size).ok());
+    const auto dirty = memory.allocate_uninitialized<char>(10000);
+    std::ranges::fill(dirty, 'x');
+    memory.release(10000);
+    const auto table = memory.allocate_zeroed<char>(size);
+    ASSERT_EQ(table.size(), size);
+    EXPECT_LE(resident_pages(table.data(), size), 8U);
+    EXPECT_EQ(std::ranges::count(table, '\0'), static_cast<std::ptrdiff_t>(size));
+}
+
+TEST(Arena, HandsOutOfARoomOnlyWhatIsTaken) {
+    arena memory;
+    ASSERT_TRUE(memory.reserve(1 << 16).ok());
+    ASSERT_EQ(memory.allocate_span<char>(1).size(), 1U);
+    const auto room = memory.room<std::uint64_t>(100);
+    ASSERT_EQ(room.size(), 100U);
+    EXPECT_EQ(memory.used(), 1U);
+    std::ranges::fill(room.first(4), ~std::uint64_t{0});
+    const auto taken = memory.take(room, 3);
+    EXPECT_EQ(taken.data(), room.data());
+    EXPECT_EQ(taken.size(), 3U);
+    EXPECT_EQ(memory.used(), 32U);
+    // The fourth was written to and not taken.
+    EXPECT_EQ(memory.allocate_zeroed<std::uint64_t>(1)[0], 0U);
+    EXPECT_EQ(memory.room<std::uint64_t>(1 << 20).size(), (1U << 16) / 8 - 5);
 }
 
 TEST(Arena, MovesWithItsMemory) {
