@@ -81,6 +81,18 @@ void arena::note_touched(std::size_t beyond) noexcept {
     touched_ = std::max(touched_, std::min(limit_, used_ + beyond));
 }
 
+void arena::fetch_pages(const void* at, std::size_t bytes) noexcept {
+    const std::size_t page = page_size();
+    auto begin = static_cast<std::size_t>(static_cast<const std::byte*>(at) - base_);
+    const std::size_t end = std::min(begin + bytes, limit_) / page * page;
+    begin = std::max((begin + page - 1) / page * page, touched_ / page * page);
+    if (begin >= end) return;
+#ifdef MADV_POPULATE_WRITE
+    static_cast<void>(::madvise(base_ + begin, end - begin, MADV_POPULATE_WRITE));
+#endif
+    touched_ = std::max(touched_, end);
+}
+
 void arena::release(std::size_t keep_bytes) noexcept {
     used_ = 0;
     give_back(keep_bytes);

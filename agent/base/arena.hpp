@@ -78,6 +78,9 @@ public:
         const std::size_t fits = (limit_ - start) / sizeof(T);
         return {reinterpret_cast<T*>(base_ + start), count < fits ? count : fits};
     }
+    /// Asks for the pages of the next `bytes` of a room, from `at` on, in one call of the kernel:
+    /// a fifth cheaper than a fault for each. A kernel that cannot (before 5.14) is fine.
+    void fetch_pages(const void* at, std::size_t bytes) noexcept;
     /// Hands out the first `count` elements of a room. One more may have been written to.
     template <class T>
     [[nodiscard]] std::span<T> take(std::span<T> room, std::size_t count) noexcept {

@@ -26,6 +26,7 @@ std::int64_t number_or_unknown(std::string_view digits) noexcept {
     return parse_unsigned(digits, value) ? static_cast<std::int64_t>(value) : -1;
 }
 
+/// Where the name in `stat` does not stand as it is: older kernels escape it there.
 void read_comm(process_facts& into) noexcept {
     char buffer[64];
     std::string_view name = read_text("/proc/self/comm", buffer);
@@ -73,7 +74,13 @@ void read_stat(process_facts& into) noexcept {
     std::string_view rest = read_text("/proc/self/stat", buffer);
     // The name in parentheses may hold spaces and parentheses: fields count from the last one.
     const std::size_t name_end = rest.rfind(')');
-    if (name_end == std::string_view::npos || name_end + 2 > rest.size()) return;
+    const std::size_t name_begin = rest.find('(') + 1;
+    if (name_end == std::string_view::npos || name_end + 2 > rest.size()) return read_comm(into);
+    const std::string_view name = rest.substr(name_begin, name_end - name_begin);
+    if (name.find('\\') == std::string_view::npos)
+        into.comm.assign(name);
+    else
+        read_comm(into);
     rest.remove_prefix(name_end + 2);
     for (int field = 3; field <= 22 && !rest.empty(); ++field) {
         const std::string_view value = split_off(rest, ' ');
@@ -155,7 +162,6 @@ void read_process_facts(process_facts& into) noexcept {
     into = process_facts{};
     into.pid = static_cast<int>(::getpid());
     into.uid = static_cast<std::int64_t>(::getuid());
-    read_comm(into);
     read_exe(into);
     read_hostname(into);
     read_cgroup(into);

@@ -384,8 +384,11 @@ bool sections::place(std::uint64_t site, std::uint64_t definition) noexcept {
 
 written dump_writer::write(const model::snapshot& all) noexcept {
     if (workspace_.size() < min_workspace_bytes) return {};
-    constexpr std::size_t buffer_bytes = std::size_t{64} * 1024;
-    static_assert(buffer_bytes >= json_writer::min_buffer_bytes);
+    // The file system takes larger pieces faster, up to here.
+    constexpr std::size_t least_bytes = std::size_t{64} * 1024;
+    static_assert(least_bytes >= json_writer::min_buffer_bytes);
+    const std::size_t buffer_bytes =
+        std::clamp(workspace_.size() / 4, least_bytes, 4 * least_bytes);
     const std::span<std::byte> buffer = workspace_.first(buffer_bytes);
     json_writer out(sink_, {reinterpret_cast<char*>(buffer.data()), buffer.size()});
     fragment_cache cache(workspace_.subspan(buffer_bytes));

@@ -1,6 +1,8 @@
 #include "agent/snapshot/chains.hpp"
 
 #include <algorithm>
+#include <utility>
+
 #include "agent/sources/layout.hpp"
 
 #include "agent/base/safe_copy.hpp"
@@ -36,6 +38,14 @@ constexpr std::size_t max_state_words = 24;
 constexpr std::uint32_t max_looks = 16384;
 constexpr unsigned max_ancestors = 64;
 
+constexpr std::uint32_t frames_ahead = 12;  ///< of the one that is read
+
+/// What will be read of a frame soon: its head, and the first of its arguments and locals.
+void fetch(const model::frame& f) noexcept {
+    __builtin_prefetch(reinterpret_cast<const void*>(f.address));
+    __builtin_prefetch(reinterpret_cast<const void*>(f.address + 64));
+}
+
 void set(model::frame& f, std::uint8_t bits) noexcept {
     f.marks = static_cast<std::uint8_t>((f.marks | bits) & 63U);
 }
@@ -65,18 +75,29 @@ bool shares_any(std::span<const std::uint64_t> awaiter, std::span<const std::uin
 
 }  // namespace
 
+/// A pass over a million frames costs as much as what it does with them: the passes are few.
 chain_counts chain_builder::build() noexcept {
-    for (std::uint32_t i = 0; i < frames_.size(); ++i) read(i);
-    for (std::uint32_t i = 0; i < frames_.size(); ++i) check_down(i);
-    for (std::uint32_t i = 0; i < frames_.size(); ++i) decide(i);
-    cut_cycles();
+    const auto count = static_cast<std::uint32_t>(frames_.size());
+    for (std::uint32_t i = 0; i < count; ++i) {
+        if (i + frames_ahead < count) fetch(frames_[i + frames_ahead]);
+        read(i);
+    }
+    for (std::uint32_t i = 0; i < count; ++i) check_down(i);
+    for (std::uint32_t i = 0; i < count; ++i) decide(i);
     link();
-    for (std::uint32_t i = 0; i < frames_.size(); ++i)
-        if (frames_[i].parent == no_index) follow_entry(i);
-    cut_cycles();
-    link();
-    count();
+    if (may_be_joined_) follow_entries();
+    count_chains();
     return counts_;
+}
+
+/// Entries lead to leaves, which are known once chains are.
+void chain_builder::follow_entries() noexcept {
+    bool found = false;
+    for (std::uint32_t i = 0; i < frames_.size(); ++i)
+        if (frames_[i].parent == no_index) found = follow_entry(i) || found;
+    if (!found) return;
+    for (model::frame& f : frames_) f.first_child = f.next_sibling = no_index;
+    link();
 }
 
 /// What one frame's own memory tells: its tag, the frames its promise names, its children.
@@ -85,17 +106,18 @@ void chain_builder::read(std::uint32_t index) noexcept {
     const sources::promise_facts& facts = types_.promise(f.promise);
     const std::uint64_t record = f.definition;
     f.definition = 0;
+    if ((facts.flags & detail::promise_may_be_joined) != 0) may_be_joined_ = true;
     std::uint64_t head[max_head_words + argument_words];
     const std::size_t wanted = facts.known ? facts.tag_offset / 8U + 1U + argument_words : 1;
     const std::size_t words =
-        sources::read_words(f.address, {head, std::min(wanted, std::size(head))});
+        index_.read_words(f.address, {head, std::min(wanted, std::size(head))});
     if (!facts.known || words == 0 || !sources::unchanged(f, record)) {
         if (!facts.known || words == 0) ++counts_.unreadable;
         settle(f, 0);
         return;
     }
     const std::size_t tag = facts.tag_offset / 8U;
-    settle(f, tag < words ? head[tag] : sources::read_word(f.address + facts.tag_offset));
+    settle(f, tag < words ? head[tag] : index_.read_word(f.address + facts.tag_offset));
     if (f.activity == model::activity::suspended && head[0] == 0 &&
         f.state == model::task_state::pending)
         f.state = model::task_state::done;  // the resume pointer is null at final suspend
@@ -140,11 +162,11 @@ std::span<const std::uint64_t> chain_builder::awaiter_words(const model::frame& 
     const sources::awaitable_facts& what = types_.awaitable(f.awaitable);
     if (!what.known || (what.kind != detail::awaits_something && what.kind != detail::awaits_yield))
         return {};
-    begin = what.is_reference ? sources::read_word(f.awaiter) : f.awaiter;
+    begin = what.is_reference ? index_.read_word(f.awaiter) : f.awaiter;
     const std::size_t words =
         std::min(std::size_t{what.size_bytes} / 8, std::size(awaiter_buffer_));
     if (begin == 0 || words == 0) return {};
-    return {awaiter_buffer_, sources::read_words(begin, {awaiter_buffer_, words})};
+    return {awaiter_buffer_, index_.read_words(begin, {awaiter_buffer_, words})};
 }
 
 void chain_builder::note_children(std::uint32_t parent) noexcept {
@@ -188,16 +210,20 @@ std::uint32_t chain_builder::joined_by(std::uint32_t child,
                                        std::span<const std::uint64_t> head) noexcept {
     const sources::promise_facts& facts = types_.promise(frames_[child].promise);
     const std::size_t promise_end = (facts.promise_offset + facts.promise_bytes) / 8U;
+    const std::uint64_t frame = frames_[child].address;
+    const std::uint64_t end = index_.object_end(frame);
+    const std::uint64_t far_begin = frame + head.size_bytes();
     std::uint64_t far_words[far_argument_words];
+    // Behind the frame's end lies another's.
     const std::span<const std::uint64_t> far = std::span(far_words).first(
-        sources::read_words(frames_[child].address + head.size_bytes(), far_words));
+        end != 0 && far_begin >= end ? 0 : index_.read_words(far_begin, far_words));
     for (std::size_t i = 2; i < head.size() + far.size(); ++i) {
-        // Behind the frame's end lies another's.
-        if (i >= promise_end && index_.containing(frames_[child].address + i * 8U) != child) break;
+        if (i >= promise_end && end == 0 && index_.containing(frame + i * 8U) != child) break;
         const std::uint64_t word = i < head.size() ? head[i] : far[i - head.size()];
         if ((word & 7U) != 0 || word < 4096) continue;
         const std::uint32_t candidate = index_.containing(word);
-        if (candidate == no_index && i < promise_end && !awaits_word(child, word)) {
+        if (candidate == no_index && i < promise_end && dead_end(word) != word &&
+            !awaits_word(child, word)) {
             const std::uint32_t found = behind_heap(word, child);
             if (found != no_index) {
                 set(frames_[child], by_state);
@@ -228,15 +254,14 @@ bool chain_builder::in_awaiter(std::uint32_t frame, std::size_t at) const noexce
     const model::frame& f = frames_[frame];
     if (!waits(f)) return false;
     const sources::awaitable_facts& what = types_.awaitable(f.awaitable);
-    const std::uint64_t begin = what.is_reference ? sources::read_word(f.awaiter) : f.awaiter;
+    const std::uint64_t begin = what.is_reference ? index_.read_word(f.awaiter) : f.awaiter;
     return f.address + at * 8U - begin < what.size_bytes;
 }
 
 /// A frame that waits for what `word` points at, and whose address is kept there.
 std::uint32_t chain_builder::behind_heap(std::uint64_t word, std::uint32_t child) noexcept {
     // Tasks of one kind point at the same schedulers and pools: each is looked at once.
-    std::uint64_t& dead_end = dead_ends_[word / 16 % std::size(dead_ends_)];
-    if (dead_end == word || looks_ == max_looks) return no_index;
+    if (dead_end(word) == word || looks_ == max_looks) return no_index;
     ++looks_;
     std::uint64_t state[max_state_words];
     const std::size_t count = base::safe_copy(state, word, sizeof state) / 8U;
@@ -247,7 +272,7 @@ std::uint32_t chain_builder::behind_heap(std::uint64_t word, std::uint32_t child
         names_a_frame = true;
         if (found != child && awaits_word(found, word)) return found;
     }
-    if (!names_a_frame) dead_end = word;
+    if (!names_a_frame) dead_end(word) = word;
     return no_index;
 }
 
@@ -278,7 +303,7 @@ bool chain_builder::refers_to(std::uint32_t parent, std::uint32_t child) noexcep
     for (const std::uint64_t word : awaiter_words(frames_[parent], begin)) {
         if ((word & 7U) != 0 || word < 4096) continue;
         std::uint64_t object[2] = {};
-        const std::size_t count = sources::read_words(word, object);
+        const std::size_t count = index_.read_words(word, object);
         for (std::size_t i = 0; i < count; ++i)
             if (index_.named(object[i]) == child) return true;
     }
@@ -317,8 +342,7 @@ std::uint32_t chain_builder::only_caller(std::uint32_t child) noexcept {
     const sources::promise_facts facts = types_.promise(f.promise);
     std::uint64_t promise[max_head_words];
     const std::size_t words = std::min<std::size_t>(facts.promise_bytes / 8U, max_head_words);
-    const std::size_t count =
-        sources::read_words(f.address + facts.promise_offset, {promise, words});
+    const std::size_t count = index_.read_words(f.address + facts.promise_offset, {promise, words});
     std::uint32_t found = no_index;
     for (std::size_t i = 0; i < count; ++i) {
         const std::uint32_t named = index_.named(promise[i]);
@@ -350,12 +374,12 @@ bool chain_builder::may_be_above(std::uint32_t parent, std::uint32_t child) noex
     return (yields && kind_of(p) == detail::awaits_yield) || refers_to(parent, child);
 }
 
-/// Weighs the evidence for one frame's parent.
+/// Weighs the evidence for one frame's parent, and leaves its link members empty.
 void chain_builder::decide(std::uint32_t child) noexcept {
     model::frame& f = frames_[child];
+    const std::uint32_t up = std::exchange(f.first_child, no_index);
+    const std::uint32_t join = std::exchange(f.next_sibling, no_index);
     if (has(f, certain)) return;
-    const std::uint32_t up = f.first_child;
-    const std::uint32_t join = f.next_sibling;
     if (f.parent != no_index) return;  // found in its parent's awaiter
     // A handle in a promise may also name a child, a neighbour in a list, or one that has gone on:
     // it is the caller if it waits, is not itself below this frame, and waits for no other.
@@ -380,26 +404,27 @@ bool chain_builder::is_entry(std::uint32_t index) noexcept {
 
 /// A task that a library started for another: its completion handler leads to that task's entry,
 /// directly or through shared state on the heap.
-void chain_builder::follow_entry(std::uint32_t child) noexcept {
+bool chain_builder::follow_entry(std::uint32_t child) noexcept {
     const sources::promise_facts facts = types_.promise(frames_[child].promise);
-    if ((facts.flags & detail::promise_may_be_joined) == 0) return;
+    if ((facts.flags & detail::promise_may_be_joined) == 0) return false;
     std::uint32_t distance = 0;
     const std::uint64_t frame = frames_[child].address;
     if (!sources::read_bytes(frame + facts.handler_offset, &distance, sizeof distance) ||
         distance == 0)
-        return;
+        return false;
     std::uint64_t words[max_handler_words];
     const std::size_t wanted = std::min(std::size_t{facts.handler_bytes} / 8, std::size(words));
     const std::size_t count =
-        sources::read_words(frame + facts.promise_offset + distance, {words, wanted});
+        index_.read_words(frame + facts.promise_offset + distance, {words, wanted});
     std::uint32_t entry = no_index;
     for (std::size_t i = 0; i < count && entry == no_index; ++i)
         entry = entry_behind(words[i], child, (facts.flags & detail::promise_joins_by_state) != 0);
-    if (entry == no_index) return;
+    if (entry == no_index) return false;
     const std::uint32_t leaf = leaf_from(entry);
-    if (leaf == child || !waits(frames_[leaf])) return;
+    if (leaf == child || !waits(frames_[leaf])) return false;
     frames_[child].parent = leaf;
     set(frames_[child], joined);
+    return true;
 }
 
 std::uint32_t chain_builder::entry_behind(std::uint64_t word, std::uint32_t child,
@@ -427,15 +452,14 @@ std::uint32_t chain_builder::leaf_from(std::uint32_t root) const noexcept {
     return at;
 }
 
-/// Follows each frame's parents, stamping them; meeting the own stamp is a cycle.
+/// Follows each frame's parents, stamping them in next_sibling; meeting the own stamp is a cycle.
 void chain_builder::cut_cycles() noexcept {
-    for (model::frame& f : frames_) f.first_child = no_index;
     for (std::uint32_t i = 0; i < frames_.size(); ++i) {
         std::uint32_t at = i;
-        while (at != no_index && frames_[at].first_child == no_index) {
-            frames_[at].first_child = i;
+        while (at != no_index && frames_[at].next_sibling == no_index) {
+            frames_[at].next_sibling = i;
             const std::uint32_t parent = frames_[at].parent;
-            if (parent != no_index && frames_[parent].first_child == i) {
+            if (parent != no_index && frames_[parent].next_sibling == i) {
                 frames_[at].parent = no_index;
                 ++counts_.cycles;
                 break;
@@ -446,14 +470,13 @@ void chain_builder::cut_cycles() noexcept {
 }
 
 /// Makes child lists of the parents found; a frame with several children, or one it joins, heads
-/// tasks with each of them.
+/// tasks with each of them. All link members are empty before.
 void chain_builder::link() noexcept {
-    for (model::frame& f : frames_) {
-        f.first_child = f.next_sibling = no_index;
-        f.root = f.parent == no_index || has(f, joined);
-    }
+    cut_cycles();
     for (std::uint32_t i = static_cast<std::uint32_t>(frames_.size()); i-- > 0;) {
         model::frame& f = frames_[i];
+        f.next_sibling = no_index;
+        f.root = f.parent == no_index || has(f, joined);
         if (f.parent == no_index) continue;
         model::frame& p = frames_[f.parent];
         f.next_sibling = p.first_child;
@@ -464,7 +487,7 @@ void chain_builder::link() noexcept {
     }
 }
 
-void chain_builder::count() noexcept {
+void chain_builder::count_chains() noexcept {
     for (model::frame& f : frames_) {
         if (f.root) ++counts_.roots;
         f.marks = 0;

@@ -22,6 +22,7 @@
 #pragma once
 
 #include <cstdint>
+#include <iterator>
 #include <span>
 
 #include "agent/model/snapshot.hpp"
@@ -71,21 +72,28 @@ private:
     [[nodiscard]] std::uint32_t behind_heap(std::uint64_t word, std::uint32_t child) noexcept;
     [[nodiscard]] std::uint32_t joined_by(std::uint32_t child,
                                           std::span<const std::uint64_t> head) noexcept;
-    void follow_entry(std::uint32_t child) noexcept;
+    void follow_entries() noexcept;
+    bool follow_entry(std::uint32_t child) noexcept;
     [[nodiscard]] std::uint32_t entry_behind(std::uint64_t word, std::uint32_t child,
                                              bool by_state) noexcept;
     void cut_cycles() noexcept;
     void link() noexcept;
-    void count() noexcept;
+    void count_chains() noexcept;
     [[nodiscard]] std::span<const std::uint64_t> awaiter_words(const model::frame& f,
                                                                std::uint64_t& begin) noexcept;
     [[nodiscard]] bool is_entry(std::uint32_t index) noexcept;
     [[nodiscard]] std::uint32_t leaf_from(std::uint32_t root) const noexcept;
 
+    /// Where `word` stands once it was found to lead nowhere.
+    [[nodiscard]] std::uint64_t& dead_end(std::uint64_t word) noexcept {
+        return dead_ends_[word / 16 % std::size(dead_ends_)];
+    }
+
     std::span<model::frame> frames_;
     const sources::frame_index& index_;
     sources::type_facts& types_;
     chain_counts counts_;
+    bool may_be_joined_ = false;        ///< some promise type has a handler that may join
     std::uint32_t looks_ = 0;           ///< at the heap
     std::uint64_t dead_ends_[64] = {};  ///< heap addresses that lead to no frame
     std::uint64_t awaiter_buffer_[32];

@@ -215,14 +215,14 @@ frame_details::argument_text frame_details::argument_at(std::uint64_t info_addre
 }
 
 void frame_details::add_arguments(const model::frame& f) noexcept {
-    const sources::promise_facts facts = types_.promise(f.promise);
+    const sources::promise_facts& facts = types_.promise(f.promise);
     std::uint64_t reference = f.address + facts.references_offset;
     std::uint64_t offset = f.address + facts.offsets_offset;
     for (std::uint32_t i = 0; i < facts.value_count; ++i) {
         const argument_text text = argument_at(facts.values + i * sizeof(detail::value_info));
         std::uint64_t address = 0;
         if (text.by_reference) {
-            address = sources::read_word(reference);
+            address = index_.read_word(reference);
             reference += sizeof(void*);
         } else {
             std::uint16_t distance = 0;
@@ -429,8 +429,8 @@ model::leaf frame_details::awaited(const model::frame& f) {
     to.awaitable = awaitable_name(f);
     const sources::awaitable_facts& what = types_.awaitable(f.awaitable);
     if (!what.known || what.name_bytes == 0) return {};
-    to.object = what.object_offset != 0 ? sources::read_word(f.awaiter + what.object_offset)
-                : what.is_reference     ? sources::read_word(f.awaiter)
+    to.object = what.object_offset != 0 ? index_.read_word(f.awaiter + what.object_offset)
+                : what.is_reference     ? index_.read_word(f.awaiter)
                                         : f.awaiter;
     if (const sources::description_facts d = description_of(f); d.known) describe(to, d);
     const known_resource* const resource = may_be_described(f) ? resource_of(f) : nullptr;

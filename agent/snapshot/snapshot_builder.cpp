@@ -1,13 +1,14 @@
 #include "agent/snapshot/snapshot_builder.hpp"
 
 #include <algorithm>
+#include <cstring>
 #include <memory>
 #include <new>
-#include "agent/sources/layout.hpp"
 
 #include "agent/base/text.hpp"
 #include "agent/snapshot/chains.hpp"
 #include "agent/snapshot/overview.hpp"
+#include "agent/sources/layout.hpp"
 #include "agent/sources/registry.hpp"
 
 namespace corodump::snapshot {
@@ -60,25 +61,39 @@ model::snapshot& snapshot_builder::build(const build_options& options) noexcept 
     return snapshot_;
 }
 
+std::uint64_t snapshot_builder::sort_key(std::uint32_t root) const noexcept {
+    const model::frame& leaf = snapshot_.frames[model::leaf_of(snapshot_, root)];
+    const std::uint32_t waited =
+        leaf.suspended_tick == 0 ? 0 : snapshot_.now_tick - leaf.suspended_tick + 1;
+    return std::uint64_t{~waited} << 32U | root;
+}
+
 /// Longest suspended first. Tasks that do not wait come last, in the order of their frames.
 void snapshot_builder::sort_roots(std::uint64_t roots) noexcept {
-    const std::span<std::uint32_t> order = memory_.allocate_uninitialized<std::uint32_t>(roots);
-    std::size_t used = 0;
-    for (std::uint32_t i = 0; i < snapshot_.frames.size() && used < order.size(); ++i)
-        if (snapshot_.frames[i].root) order[used++] = i;
-    snapshot_.roots = order.first(used);
-    snapshot_.counts.tasks = used;
     const base::arena::mark_type mark = memory_.mark();
-    const std::span<std::uint64_t> keys = memory_.allocate_uninitialized<std::uint64_t>(used);
-    for (std::size_t i = 0; i < keys.size(); ++i) {
-        const model::frame& leaf = snapshot_.frames[model::leaf_of(snapshot_, order[i])];
-        const std::uint32_t waited =
-            leaf.suspended_tick == 0 ? 0 : snapshot_.now_tick - leaf.suspended_tick + 1;
-        keys[i] = std::uint64_t{~waited} << 32U | order[i];
+    std::span<std::uint64_t> keys = memory_.allocate_uninitialized<std::uint64_t>(roots);
+    if (keys.empty()) {
+        keys = memory_.room<std::uint64_t>(roots);
+        keys = memory_.take(keys, keys.size());
     }
-    std::ranges::sort(keys);
-    for (std::size_t i = 0; i < keys.size(); ++i) order[i] = static_cast<std::uint32_t>(keys[i]);
+    std::size_t used = 0;
+    for (std::uint32_t i = 0; i < snapshot_.frames.size() && used < keys.size(); ++i)
+        if (snapshot_.frames[i].root) keys[used++] = sort_key(i);
+    const auto sorted = keys.first(used);
+    if (!std::ranges::is_sorted(sorted)) std::ranges::sort(sorted);
     memory_.rewind(mark);
+    // In the place of the keys, of each of which the half is left: what is written is never ahead
+    // of what is read. As bytes, since the types differ.
+    const auto* const from = reinterpret_cast<const std::byte*>(keys.data());
+    const std::span<std::uint32_t> order = memory_.allocate_uninitialized<std::uint32_t>(used);
+    for (std::size_t i = 0; i < order.size(); ++i) {
+        std::uint64_t key = 0;
+        std::memcpy(&key, from + i * sizeof key, sizeof key);
+        const auto root = static_cast<std::uint32_t>(key);
+        std::memcpy(static_cast<void*>(&order[i]), &root, sizeof root);
+    }
+    snapshot_.roots = order;
+    snapshot_.counts.tasks = used;
 }
 
 void snapshot_builder::warn(std::string_view text) noexcept {

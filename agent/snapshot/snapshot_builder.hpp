@@ -37,6 +37,7 @@ public:
     void warn(std::string_view text) noexcept;
 
 private:
+    [[nodiscard]] std::uint64_t sort_key(std::uint32_t root) const noexcept;
     void sort_roots(std::uint64_t roots) noexcept;
     void note_losses(std::uint64_t cycles) noexcept;
 

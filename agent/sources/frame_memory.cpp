@@ -36,7 +36,11 @@ std::size_t read_words(std::uint64_t address, std::span<std::uint64_t> to) noexc
     const object_place place = place_of(address);
     if (place.slab == nullptr || (address & 7U) != 0)
         return base::safe_copy(to.data(), address, to.size_bytes()) / sizeof(std::uint64_t);
-    const std::uint64_t end = place.begin + place.slab->object_bytes;
+    return read_pooled_words(address, place.begin + place.slab->object_bytes, to);
+}
+
+std::size_t read_pooled_words(std::uint64_t address, std::uint64_t end,
+                              std::span<std::uint64_t> to) noexcept {
     const std::size_t fits = static_cast<std::size_t>(end - address) / sizeof(std::uint64_t);
     const std::size_t count = to.size() < fits ? to.size() : fits;
     copy_in_place(address, to.data(), count);

@@ -16,6 +16,10 @@ namespace corodump::sources {
 /// Copies `to.size()` words from `address`; returns how many arrived.
 std::size_t read_words(std::uint64_t address, std::span<std::uint64_t> to) noexcept;
 
+/// The same for aligned words of one object of the pool, which ends at `end`.
+std::size_t read_pooled_words(std::uint64_t address, std::uint64_t end,
+                              std::span<std::uint64_t> to) noexcept;
+
 /// Any bytes, aligned or not; false when not all of them could be read.
 bool read_bytes(std::uint64_t address, void* to, std::size_t bytes) noexcept;
 

@@ -13,6 +13,9 @@ using detail::slab_header;
 using detail::slab_kind;
 
 constexpr unsigned max_attempts = 8;
+constexpr std::size_t min_fetch = 1024;   ///< frames before pages are asked for in bulk
+constexpr std::size_t max_fetch = 16384;  ///< frames whose pages are asked for at once
+constexpr std::size_t prefetch_bytes = 1024;
 
 /// Calls `visit(slab)` for each slab of the kind.
 template <class Visit>
@@ -83,8 +86,10 @@ int take_patiently(const record& from, std::uint64_t frame, model::frame& to) no
 
 /// Appends to the frames, and counts what it could not.
 struct collector {
+    base::arena& memory;
     std::span<model::frame> room;
     std::size_t used = 0;
+    std::size_t fetched = min_fetch;  ///< frames whose pages are there, or are left to faults
     std::uint64_t dropped = 0;
     std::uint64_t torn = 0;
 
@@ -93,17 +98,28 @@ struct collector {
             dropped += from.generation.load(std::memory_order_relaxed) & 1U;
             return;
         }
+        if (used == fetched) fetch();
         const int outcome = take_patiently(from, frame, room[used]);
         if (outcome > 0) ++used;
         if (outcome < 0) ++torn;
+    }
+
+    /// As many frames again as there are, so that at most half of the pages are in vain.
+    void fetch() noexcept {
+        const std::size_t more = std::min({used, max_fetch, room.size() - used});
+        memory.fetch_pages(&room[used], more * sizeof(model::frame));
+        fetched = used + more;
     }
 };
 
 void collect_pooled(slab_header* slab, collector& into) noexcept {
     const std::uint32_t carved =
         std::min(slab->carved.load(std::memory_order_acquire), slab->capacity);
+    // Not beyond the slab: a prefetch of what is not mapped is slow. The last ones go without.
+    const std::uint32_t ahead = static_cast<std::uint32_t>(prefetch_bytes / slab->object_bytes) + 1;
     for (std::uint32_t i = 0; i < carved; ++i) {
         record* const from = record_at(slab, i);
+        if (i + ahead < carved) __builtin_prefetch(record_at(slab, i + ahead));
         into.add(*from, reinterpret_cast<std::uint64_t>(from + 1));
     }
 }
@@ -135,7 +151,7 @@ copied_frames copy_records(base::arena& memory, std::uint64_t room) noexcept {
     // Frames made meanwhile need room too: a little more than there are now.
     const std::uint64_t now = carved_objects();
     const std::uint64_t wanted = std::min(room, now + now / 16 + 1024);
-    collector into{memory.room<model::frame>(wanted)};
+    collector into{memory, memory.room<model::frame>(wanted)};
     for_each_slab(slab_kind::frames, [&](slab_header* slab) { collect_pooled(slab, into); });
     const std::size_t pooled = into.used;
     for_each_slab(slab_kind::slots, [&](slab_header* slab) { collect_slots(slab, into); });
