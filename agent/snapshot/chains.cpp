@@ -40,10 +40,11 @@ constexpr unsigned max_ancestors = 64;
 
 constexpr std::uint32_t frames_ahead = 12;  ///< of the one that is read
 
-/// What will be read of a frame soon: its head, and the first of its arguments and locals.
+/// What will be read of a frame soon: its record, its head, and the first of its arguments and
+/// locals.
 void fetch(const model::frame& f) noexcept {
-    __builtin_prefetch(reinterpret_cast<const void*>(f.address));
-    __builtin_prefetch(reinterpret_cast<const void*>(f.address + 64));
+    for (std::uint64_t at = f.address - sizeof(detail::record); at < f.address + 160; at += 64)
+        __builtin_prefetch(reinterpret_cast<const void*>(at));
 }
 
 void set(model::frame& f, std::uint8_t bits) noexcept {
