@@ -290,9 +290,10 @@ sources::description_facts frame_details::description_of(const model::frame& f) 
     return {};
 }
 
-bool frame_details::may_be_described(const model::frame& leaf) noexcept {
-    if (types_.promise(leaf.promise).description_offset != 0 ||
-        types_.awaitable(leaf.awaitable).description_offset != 0)
+bool frame_details::may_name_object(const model::frame& leaf) noexcept {
+    const sources::awaitable_facts& what = types_.awaitable(leaf.awaitable);
+    if (types_.promise(leaf.promise).description_offset != 0 || what.description_offset != 0 ||
+        what.object_offset != 0)
         return true;
     std::uint32_t at = index_of(leaf);
     for (unsigned depth = 0; depth < max_waiting_depth && at != no_index; ++depth) {
@@ -300,6 +301,15 @@ bool frame_details::may_be_described(const model::frame& leaf) noexcept {
         at = frames_[at].root ? no_index : frames_[at].parent;
     }
     return false;
+}
+
+std::uint64_t frame_details::shared_object(const model::frame& leaf) noexcept {
+    const std::uint64_t described = description_of(leaf).object;
+    if (described != 0) return described;
+    const sources::awaitable_facts& what = types_.awaitable(leaf.awaitable);
+    return what.object_offset != 0 && leaf.awaiter != 0
+               ? sources::read_word(leaf.awaiter + what.object_offset)
+               : 0;
 }
 
 /// The resource named by a `waiting` in the leaf or above it, or by the awaitable's description.
@@ -433,7 +443,7 @@ model::leaf frame_details::awaited(const model::frame& f) {
                 : what.is_reference     ? index_.read_word(f.awaiter)
                                         : f.awaiter;
     if (const sources::description_facts d = description_of(f); d.known) describe(to, d);
-    const known_resource* const resource = may_be_described(f) ? resource_of(f) : nullptr;
+    const known_resource* const resource = may_name_object(f) ? resource_of(f) : nullptr;
     if (resource != nullptr) {
         to.object = resource->address;
         to.kind = resource->kind;

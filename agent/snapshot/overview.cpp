@@ -51,7 +51,7 @@ void overview::make() noexcept {
     // By need: most tasks wait for nothing that describes itself.
     const auto described =
         static_cast<std::size_t>(std::ranges::count_if(snapshot_.roots, [this](std::uint32_t root) {
-            return details_.may_be_described(snapshot_.frames[model::leaf_of(snapshot_, root)]);
+            return details_.may_name_object(snapshot_.frames[model::leaf_of(snapshot_, root)]);
         }));
     waits_ = memory_.allocate_uninitialized<wait>(described);
     awaited_ = memory_.allocate_uninitialized<awaited>(described);
@@ -90,10 +90,10 @@ void overview::note_site(std::uint32_t root, std::uint32_t leaf) noexcept {
 }
 
 void overview::note_object(std::uint32_t root, const model::frame& leaf) noexcept {
-    if (!details_.may_be_described(leaf)) return;
+    if (!details_.may_name_object(leaf)) return;
     const known_resource* const resource = details_.resource_of(leaf);
     if (resource == nullptr) {
-        const std::uint64_t object = details_.described_object(leaf);
+        const std::uint64_t object = details_.shared_object(leaf);
         if (object != 0 && awaited_used_ < awaited_.size())
             awaited_[awaited_used_++] = {
                 object, static_cast<std::uint32_t>(&leaf - snapshot_.frames.data())};

@@ -58,7 +58,7 @@ private:
         std::uint64_t object;
         std::uint32_t leaf;
     };
-    std::span<awaited> awaited_;  ///< described objects that are no resources
+    std::span<awaited> awaited_;  ///< objects that are no resources
     std::size_t awaited_used_ = 0;
     std::span<wait> waits_;  ///< tasks that wait for a described resource, by task
     std::size_t waits_used_ = 0;

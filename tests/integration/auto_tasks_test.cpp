@@ -3,6 +3,7 @@
 #include <gtest/gtest.h>
 
 #include <corodump/agent.hpp>
+#include <map>
 #include <memory>
 #include <stdexcept>
 #include <string>
@@ -169,6 +170,8 @@ TEST_F(AutoTasks, ManyWaitersOfOneEventAreTasksOfTheirOwn) {
     const auto dump = take_dump();
     EXPECT_EQ(dump.tasks.size(), 10U) << dump.chains();
     EXPECT_EQ(dump.frames, 55U);
+    const std::map<std::string, int> one_object{{support::address_text(&until), 10}};
+    EXPECT_EQ(dump.waiting_by_object, one_object);
     for (const auto& task : dump.tasks) {
         EXPECT_TRUE(task.awaited_by.empty()) << dump.chains();
         ASSERT_TRUE(task.awaits.has_value());

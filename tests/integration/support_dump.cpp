@@ -182,6 +182,8 @@ dump read_dump(const std::string& path) {
     made.complete = parsed["dump"]["complete"].get<bool>();
     made.warnings = texts_of(parsed["dump"], "warnings");
     made.frames = parsed["dump"]["counts"]["frames"].get<std::uint64_t>();
+    for (const json& one : parsed["summary"]["by_object"])
+        made.waiting_by_object[text_of(one, "object")] = one["count"].get<int>();
     for (const json& one : parsed["verdicts"])
         made.verdicts.push_back({text_of(one, "kind"), text_of(one, "statement"),
                                  texts_of(one, "tasks"), texts_of(one, "evidence")});

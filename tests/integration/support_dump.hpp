@@ -69,6 +69,7 @@ struct dump {
     bool complete = false;
     std::vector<std::string> warnings;
     std::uint64_t frames = 0;
+    std::map<std::string, int> waiting_by_object;  ///< address to count, of the summary
     std::vector<verdict> verdicts;
     std::vector<task> tasks;
 
