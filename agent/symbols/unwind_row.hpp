@@ -39,12 +39,20 @@ struct cfa_rule {
     bool valid = false;
 };
 
+/// CFA minus sp at this pc as the function's code tells it, where the tables do not.
+struct frame_depth {
+    enum class answer : std::uint8_t { unasked, refused, found };
+    answer state = answer::unasked;
+    std::uint32_t bytes = 0;
+};
+
 struct unwind_row {
     cfa_rule cfa;
     register_rule return_address;
     bool signal_frame = false;
     bool signed_return = false;  ///< aarch64: the return address carries an authentication code
     std::uint8_t count = 0;      ///< rules of all registers but the return address
+    frame_depth depth = {};
     register_rule rules[register_count];
 };
 

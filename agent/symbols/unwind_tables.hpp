@@ -38,7 +38,7 @@ public:
     unwind_tables& operator=(const unwind_tables&) = delete;
 
     /// Valid until the next call. Null where there is none.
-    [[nodiscard]] const unwind_row* row(std::uint64_t address) noexcept;
+    [[nodiscard]] unwind_row* row(std::uint64_t address) noexcept;
 
     /// The entries that hold the address; their bytes are valid until the next call.
     [[nodiscard]] bool find_function(std::uint64_t address, function_entry& into) noexcept;
