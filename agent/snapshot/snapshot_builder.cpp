@@ -60,6 +60,19 @@ model::snapshot& snapshot_builder::build(const build_options& options) noexcept 
     return snapshot_;
 }
 
+void snapshot_builder::add_threads(const threads_options& options) noexcept {
+    thread_section section(memory_, code_);
+    const threads_taken taken = section.take(options);
+    snapshot_.threads = taken.threads;
+    snapshot_.threads_left_out = taken.left_out;
+    char buffer[160];
+    base::text text(buffer);
+    if (taken.error != 0)
+        warn(text.append("the threads could not be listed: error ").decimal_signed(taken.error).view());
+    if (taken.left_out != 0)
+        warn(text.decimal(taken.left_out).append(" threads are left out: over the cap of 4096").view());
+}
+
 /// Longest suspended first. Tasks that do not wait come last, in the order of their frames.
 void snapshot_builder::sort_roots(std::uint64_t roots) noexcept {
     const std::span<std::uint32_t> order = memory_.allocate_uninitialized<std::uint32_t>(roots);
