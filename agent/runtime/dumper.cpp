@@ -118,7 +118,6 @@ void dumper::describe_request(model::snapshot& to, const triggers::dump_request&
 void dumper::add_threads(model::snapshot& to) noexcept {
     snapshot::threads_options options;
     options.watchdog_tid = static_cast<std::int32_t>(::syscall(SYS_gettid));
-    options.signal_tid = triggers::signal_thread_tid();
     builder_.add_threads(options);
     to.modules = code_.modules();  // a stack may have led into images that were mapped meanwhile
 }

@@ -27,6 +27,7 @@ T* make_in(base::arena& memory, A&&... arguments) noexcept {
 
 model::snapshot& snapshot_builder::build(const build_options& options) noexcept {
     snapshot_ = {};
+    index_ = nullptr;
     warnings_used_ = 0;
     warnings_ = memory_.allocate_span<std::string_view>(max_warnings);
     snapshot_.now_tick = static_cast<std::uint32_t>(corodump_clock_v1.load(std::memory_order_relaxed) >> 32U);
@@ -47,6 +48,7 @@ model::snapshot& snapshot_builder::build(const build_options& options) noexcept 
         warn("no memory for a snapshot");
         return snapshot_;
     }
+    index_ = index;
     chain_builder builder(copied.frames, *index, *types);
     const chain_counts chains = builder.build();
     snapshot_.counts.untracked = builder.count_untracked(code_);
@@ -61,16 +63,18 @@ model::snapshot& snapshot_builder::build(const build_options& options) noexcept 
 }
 
 void snapshot_builder::add_threads(const threads_options& options) noexcept {
-    thread_section section(memory_, code_);
+    thread_section section(memory_, code_, snapshot_.frames, index_);
     const threads_taken taken = section.take(options);
     snapshot_.threads = taken.threads;
     snapshot_.threads_left_out = taken.left_out;
     char buffer[160];
-    base::text text(buffer);
-    if (taken.error != 0)
-        warn(text.append("the threads could not be listed: error ").decimal_signed(taken.error).view());
-    if (taken.left_out != 0)
-        warn(text.decimal(taken.left_out).append(" threads are left out: over the cap of 4096").view());
+    const auto tell = [&](std::uint64_t number, std::string_view what) {
+        if (number != 0) warn(base::text(buffer).decimal(number).append(what).view());
+    };
+    if (taken.error != 0) warn("the threads could not be listed");
+    if (taken.taken_over) warn("the host handles the signal for stacks: no thread was asked by it");
+    tell(taken.left_out, " threads are left out: over the cap of 4096");
+    tell(taken.late, " threads have no stack: the time for that was over");
 }
 
 /// Longest suspended first. Tasks that do not wait come last, in the order of their frames.

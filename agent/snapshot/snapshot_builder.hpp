@@ -46,6 +46,7 @@ private:
     base::arena& memory_;
     code_names& code_;
     model::snapshot snapshot_;
+    const sources::frame_index* index_ = nullptr;
     std::span<std::string_view> warnings_;
     std::size_t warnings_used_ = 0;
 };
