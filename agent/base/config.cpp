@@ -87,6 +87,7 @@ public:
     parsed_config run() {
         directory();
         signal();
+        stack_signal();
         number("CORODUMP_MAX_TASKS", 1'000'000'000, out_.values.max_tasks);
         number("CORODUMP_MAX_FILES", 1'000'000, out_.values.max_files);
         if (const auto list = value("CORODUMP_REDACT"); !list.empty()) {
@@ -128,6 +129,20 @@ private:
                            "or RTMIN to RTMAX");
         }
         out_.values.signal = number;
+    }
+
+    void stack_signal() {
+        const std::string_view given = value("CORODUMP_STACK_SIGNAL");
+        if (given.empty()) return;
+        const std::string word = lowered(given);
+        const int number = word == "off" || word == "none" ? 0 : parse_signal(given);
+        if (number == 0 && word != "off" && word != "none" && word != "0") {
+            return problem("CORODUMP_STACK_SIGNAL", given, "there is no such signal");
+        }
+        if (number != 0 && (!is_usable_signal(number) || number == out_.values.signal)) {
+            return problem("CORODUMP_STACK_SIGNAL", given, "the signal has another purpose");
+        }
+        out_.values.stack_signal = number;
     }
 
     void number(const char* name, std::uint64_t most, std::uint64_t& into) {

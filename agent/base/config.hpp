@@ -34,9 +34,14 @@ private:
     std::vector<std::string> patterns_;  ///< lower case
 };
 
+/// SIGRTMAX-2: the lowest real-time signals are what programs choose for themselves.
+[[nodiscard]] inline int default_stack_signal() noexcept { return SIGRTMAX - 2; }
+
 struct config {
     std::string directory = "/tmp";
     int signal = SIGUSR1;
+    /// By which running threads are asked for their stacks; 0: never.
+    int stack_signal = default_stack_signal();
     std::uint64_t max_tasks = 2'000'000;
     std::uint64_t max_files = 16;
     redaction redact = redaction::standard();
@@ -51,7 +56,7 @@ struct parsed_config {
 /// Shaped like getenv: null when unset.
 using environment_reader = const char* (*)(const char* name);
 
-/// Applies CORODUMP_DIR, _SIGNAL, _MAX_TASKS, _MAX_FILES, _REDACT and _OFF over `defaults`. An
+/// Applies CORODUMP_DIR, _SIGNAL, _STACK_SIGNAL, _MAX_TASKS, _MAX_FILES, _REDACT and _OFF over `defaults`. An
 /// empty value counts as unset.
 [[nodiscard]] parsed_config parse_config(environment_reader get, const config& defaults = {});
 

@@ -108,8 +108,26 @@ struct frame_locals {
     std::vector<local> locals;
 };
 
+/// A function call on a thread's stack.
+struct native_frame {
+    text function, module, build_id;
+    std::uint64_t offset = 0, address = 0;  ///< 0: unknown
+    bool live = false, inferred = false;
+};
+
+struct thread {
+    std::optional<std::int64_t> tid;
+    text name, state, syscall, wait_channel;
+    std::optional<std::int64_t> syscall_number;
+    text stack_source, stack_quality, stack_reason;
+    task_id task;                      ///< null: it is inside of no coroutine
+    std::vector<task_id> outer_tasks;  ///< null: one that is no task of this dump
+    std::vector<native_frame> frames;  ///< innermost first
+};
+
 struct task_extra {
     std::vector<label> labels;
+    std::vector<native_frame> native_stack;
     std::vector<task_id> children;
     std::uint64_t child_count = 0;
     std::vector<frame_locals> locals;
@@ -233,6 +251,7 @@ struct dump {
     std::vector<group> groups;
     std::deque<task> tasks;
     std::vector<std::uint64_t> frame_addresses;  ///< 0: not known
+    std::vector<thread> threads;
     std::vector<module> modules;
     std::uint64_t not_understood = 0;  ///< parts of a newer format left out
 

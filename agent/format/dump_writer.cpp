@@ -12,6 +12,7 @@
 #include "agent/format/json_writer.hpp"
 #include "agent/format/place_writer.hpp"
 #include "agent/format/task_writer.hpp"
+#include "agent/format/thread_writer.hpp"
 #include "agent/model/snapshot.hpp"
 
 namespace corodump::format {
@@ -70,6 +71,7 @@ private:
     void write_group(const model::group& group) noexcept;
     void write_group_chain(chain_walk::frames chain) noexcept;
     void write_tasks() noexcept;
+    void write_threads() noexcept;
     void write_modules() noexcept;
 
     void texts(std::span<const std::string_view> values) noexcept;
@@ -103,6 +105,7 @@ void sections::write() noexcept {
     write_summary();
     write_groups();
     write_tasks();
+    write_threads();
     write_modules();
     out_.line();
     out_.end_object();
@@ -320,6 +323,20 @@ void sections::write_tasks() noexcept {
         task_walk_.prefetch(at);
         out_.line();
         if (tasks_.write(all_.roots[at])) ++tasks_written_;
+    }
+    out_.line();
+    out_.end_array();
+}
+
+void sections::write_threads() noexcept {
+    if (all_.threads.empty()) return;
+    thread_writer writer(out_, walk_, all_);
+    out_.line();
+    out_.member("threads").begin_array();
+    for (const model::thread& thread : all_.threads) {
+        if (out_.failed()) return;
+        out_.line();
+        writer.write(thread);
     }
     out_.line();
     out_.end_array();

@@ -30,6 +30,7 @@ public:
         check_groups();
         check_tasks();
         check_addresses();
+        check_threads();
     }
 
 private:
@@ -61,6 +62,7 @@ private:
     void check_parent(const task& t, const path& where);
     void check_leaf(const task& t, const path& where);
     void check_addresses();
+    void check_threads();
 
     const dump& all_;
     task_index index_;
@@ -240,6 +242,25 @@ void checker::check_addresses() {
     if (twice != addresses.end()) {
         tell(root_["tasks"], "the frame " + to_string(*twice) + " is in more than one chain");
     }
+}
+
+void checker::check_threads() {
+    const path where = root_["threads"];
+    std::vector<std::int64_t> seen;
+    for (std::size_t i = 0; i < all_.threads.size(); ++i) {
+        const thread& t = all_.threads[i];
+        const path here = where.at(i);
+        must_exist(here["task"], t.task);
+        must_exist(here["outer_tasks"], t.outer_tasks);
+        if (!t.task && !t.outer_tasks.empty())
+            tell(here["outer_tasks"], "is set, though the thread is inside of no task");
+        if (t.stack_source == "none" && !t.frames.empty())
+            tell(here["frames"], "is not empty, though no stack was taken");
+        if (t.tid) seen.push_back(*t.tid);
+    }
+    std::sort(seen.begin(), seen.end());
+    const auto twice = std::adjacent_find(seen.begin(), seen.end());
+    if (twice != seen.end()) tell(where, "two threads have the id " + std::to_string(*twice));
 }
 
 }  // namespace

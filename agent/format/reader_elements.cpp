@@ -26,7 +26,8 @@ constexpr std::array<std::string_view, 1> verdict_kinds = {"wait_cycle"};
 constexpr std::size_t max_groups = 1024;
 
 bool in_elements(std::string_view key) {
-    return key == "verdicts" || key == "groups" || key == "tasks" || key == "modules";
+    return key == "verdicts" || key == "groups" || key == "tasks" || key == "threads" ||
+           key == "modules";
 }
 
 }  // namespace
@@ -83,6 +84,8 @@ void dump_builder::element(std::string_view key, std::uint64_t index, const tree
         read_group(value, where);
     } else if (key == "verdicts") {
         read_verdict(value, where);
+    } else if (key == "threads") {
+        read_thread(value, where);
     } else {
         read_module(value, where);
     }
@@ -92,7 +95,7 @@ void dump_builder::finish(std::uint64_t offset) {
     const path root;
     if (!seen_[0]) log_.unusable(root, 0, "not a corodump dump: it has no \"format\"");
     for (std::size_t i = 1; i < members.size(); ++i) {
-        if (!seen_[i]) {
+        if (!seen_[i] && members[i] != later_member) {
             log_.departure(root, offset, "has no member \"" + std::string(members[i]) + "\"");
         }
     }

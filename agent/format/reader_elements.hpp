@@ -40,9 +40,11 @@ public:
     void finish(std::uint64_t offset);
 
 private:
-    static constexpr std::array<std::string_view, 9> members = {
+    static constexpr std::array<std::string_view, 10> members = {
         "format",  "format_version", "dump",  "process", "verdicts",
-        "summary", "groups",         "tasks", "modules"};
+        "summary", "groups",         "tasks", "threads", "modules"};
+    /// Was added to format 1: dumps of earlier versions do not have it.
+    static constexpr std::string_view later_member = "threads";
 
     [[nodiscard]] object_fields fields(const tree& json, std::uint32_t at, const path& where) {
         return {log_, *dump_.pool, json, at, where};
@@ -74,6 +76,11 @@ private:
     void read_locals(object_fields& in, const tree& json, task& out);
     void read_local(const tree& json, std::uint32_t at, const path& where, std::vector<local>& out);
     void read_leaf(const tree& json, std::uint32_t at, const path& where, task& out);
+    void read_native_stack(object_fields& in, const tree& json, task& out);
+    void read_native_frames(const tree& json, std::optional<std::uint32_t> array,
+                            const path& where, std::vector<native_frame>& out);
+    void read_thread(const tree& json, const path& where);
+    void read_stack(object_fields& in, const tree& json, thread& out);
     void read_module(const tree& json, const path& where);
     void read_place(object_fields& in, frame_shape& out);
     void read_library(object_fields& in, bool only_true, frame_shape& out);

@@ -50,6 +50,7 @@ void dump_builder::read_task(const tree& json, const path& where) {
     in.read("awaited_by", need::optional_or_null, out.awaited_by);
     read_children(in, out);
     read_chain(in, json, out);
+    read_native_stack(in, json, out);
     in.finish();
     if (in.whole()) dump_.tasks.push_back(std::move(out));
 }
@@ -128,6 +129,14 @@ void dump_builder::read_chain(object_fields& in, const tree& json, task& out) {
     if (array && (shapes_.empty() || shapes_.size() > max_frames)) {
         log_.departure(here, json[*array].offset, "does not have 1 to 256 frames");
     }
+}
+
+void dump_builder::read_native_stack(object_fields& in, const tree& json, task& out) {
+    const auto array = in.find_array("native_stack", need::optional);
+    if (!array) return;
+    const path here = in.where()["native_stack"];
+    absent_when_empty(json, *array, here);
+    read_native_frames(json, array, here, extra_of(out).native_stack);
 }
 
 void dump_builder::read_frame(const tree& json, std::uint32_t at, const path& where, task& out) {

@@ -11,6 +11,7 @@
 #include "agent/format/json_text.hpp"
 #include "agent/format/json_writer.hpp"
 #include "agent/format/place_writer.hpp"
+#include "agent/format/thread_writer.hpp"
 #include "agent/model/snapshot.hpp"
 
 namespace corodump::format {
@@ -108,7 +109,9 @@ bool task_writer::write(std::uint32_t root_index) noexcept {
         write_frame(*frame, frame == &root);
     }
     if (is_suspended(leaf)) write_awaitable(leaf);
-    out_.commit_element(put(out_.reserve(8), "]}"));
+    out_.commit_element(put(out_.reserve(8), "]"));
+    if (leaf.activity == model::activity::running) write_native_stack(leaf);
+    out_.commit_element(put(out_.reserve(8), "}"));
     return true;
 }
 
@@ -224,6 +227,14 @@ void task_writer::write_awaitable(const model::frame& frame) noexcept {
     out_.commit(to);
     write_object(leaf);
     out_.commit(put(out_.reserve(8), "}"));
+}
+
+void task_writer::write_native_stack(const model::frame& leaf) noexcept {
+    const auto index = static_cast<std::uint32_t>(&leaf - all_.frames.data());
+    const std::span<const model::native_frame> frames = native_frames_of(all_, index);
+    if (frames.empty()) return;
+    out_.member("native_stack");
+    write_native_frames(out_, all_, frames);
 }
 
 void task_writer::write_object(const model::leaf& leaf) noexcept {

@@ -5,7 +5,8 @@
 // fragment cache, state and activity out of a table.
 //
 //   {"id":…,"name":…,"state":… … "thread":…[,"labels":{…}],"created":{…}[,"awaited_by":…]
-//    [,"children":[…],"child_count":…],"await_chain":[{frame}, … {leaf}, {awaitable}]}
+//    [,"children":[…],"child_count":…],"await_chain":[{frame}, … {leaf}, {awaitable}]
+//    [,"native_stack":[…]]}
 //
 // Threads: one owner. Signals: unsafe. Blocks: as long as the sink and `details` do.
 // Errors:  unknown values become null, or are absent where docs/format.md says so.
@@ -64,6 +65,7 @@ private:
     void write_locals(std::span<const model::local> locals) noexcept;
     void write_local(std::span<const model::local> locals, std::size_t index) noexcept;
     void write_awaitable(const model::frame& frame) noexcept;
+    void write_native_stack(const model::frame& leaf) noexcept;
     void write_object(const model::leaf& leaf) noexcept;
     void write_owners(std::span<const std::uint32_t> owners) noexcept;
     template <std::size_t Size>

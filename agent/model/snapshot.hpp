@@ -141,6 +141,60 @@ struct module {
     std::uint64_t start = 0, end = 0;
 };
 
+/// Where a thread's stack came from.
+enum class stack_source : std::uint8_t {
+    none,       ///< no stack; `thread::reason` says why
+    no_signal,  ///< read while the kernel said that the thread did not run
+    signal,     ///< copied by the thread itself, in a signal handler
+};
+/// How far it can be trusted: the worst that holds.
+enum class stack_quality : std::uint8_t {
+    exact,
+    live,      ///< some frames from memory that may have changed meanwhile
+    inferred,  ///< some frames follow from a frame pointer that was worked out, not known
+    partial,   ///< cut short, or none; `thread::reason` says why
+};
+
+[[nodiscard]] constexpr std::string_view name_of(stack_source source) noexcept {
+    constexpr std::string_view names[] = {"none", "no_signal", "signal"};
+    return names[static_cast<unsigned>(source)];
+}
+[[nodiscard]] constexpr std::string_view name_of(stack_quality quality) noexcept {
+    constexpr std::string_view names[] = {"exact", "live", "inferred", "partial"};
+    return names[static_cast<unsigned>(quality)];
+}
+
+/// One function call on a thread's stack.
+struct native_frame {
+    std::uint64_t address = 0;        ///< where it goes on; of the innermost: where it is
+    std::uint64_t offset = 0;         ///< in the module's file: of the call, not of what follows it
+    std::string_view function;        ///< empty: unknown
+    std::uint32_t module = no_index;  ///< into snapshot::modules
+    bool live = false;
+    bool inferred = false;
+};
+
+/// A coroutine that a thread is inside of.
+struct resumed {
+    std::uint32_t frame = no_index;
+    /// Native frames, innermost first, down to the coroutine's own function; 0: it was not found.
+    std::uint32_t native_frames = 0;
+};
+
+struct thread {
+    std::int32_t tid = 0;
+    char state = '?';               ///< as in proc(5)
+    std::string_view name;          ///< empty: unknown
+    std::int64_t syscall = -1;      ///< -1: in none, or unknown
+    std::string_view syscall_name;  ///< empty: not in the table
+    std::string_view wait_channel;  ///< empty: unknown
+    stack_source source = stack_source::none;
+    stack_quality quality = stack_quality::partial;
+    std::string_view reason;            ///< empty unless partial
+    std::span<const resumed> resuming;  ///< innermost first
+    std::span<const native_frame> frames;
+};
+
 struct counts {
     std::uint64_t tasks = 0, frames = 0, dropped = 0, torn = 0, unreadable = 0, untracked = 0,
                   cut = 0;
@@ -197,6 +251,8 @@ struct snapshot {
     std::span<const std::uint32_t> roots;  ///< the tasks, in the order to write
     std::span<const group> groups;
     std::span<const verdict> verdicts;
+    std::span<const thread> threads;
+    std::uint64_t threads_left_out = 0;
     std::span<const module> modules;
     model::details* details = nullptr;
 

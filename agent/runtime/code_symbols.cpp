@@ -37,6 +37,16 @@ bool code_symbols::is_code(std::uint64_t address) noexcept {
     return image != nullptr && address >= image->text_start && address < image->text_end;
 }
 
+const symbols::module_map& code_symbols::images() noexcept {
+    read();
+    return map_;
+}
+
+void code_symbols::refresh() noexcept {
+    read_ = false;
+    read();
+}
+
 std::span<const model::module> code_symbols::modules() noexcept {
     read();
     const auto made = memory_->allocate_span<model::module>(map_.modules.size());

@@ -23,6 +23,8 @@ public:
 
     std::string_view name_of(std::uint64_t code, std::span<char> out) noexcept override;
     bool is_code(std::uint64_t address) noexcept override;
+    const symbols::module_map& images() noexcept override;
+    void refresh() noexcept override;
     [[nodiscard]] std::span<const model::module> modules() noexcept;
     /// Of the process's executable; empty: unknown.
     [[nodiscard]] std::string_view executable_build_id() noexcept;

@@ -1,6 +1,8 @@
 #include "agent/runtime/dumper.hpp"
 
 #include <sys/mman.h>
+#include <sys/syscall.h>
+#include <unistd.h>
 
 #include <cerrno>
 #include <cstring>
@@ -89,7 +91,6 @@ void dumper::describe_process(model::snapshot& to) noexcept {
     p.open_fds = facts_.open_fds;
     p.fd_limit = facts_.fd_limit;
     p.agent_version = CORODUMP_VERSION;
-    to.modules = code_.modules();
     p.build_id = code_.executable_build_id();
 }
 
@@ -116,6 +117,13 @@ void dumper::describe_request(model::snapshot& to, const triggers::dump_request&
     text.decimal(older.count).append(older.count == 1 ? " thread" : " threads");
     text.append(" older than the agent may be interrupted in system calls by a ");
     builder_.warn(text.append("plain kill").view());
+}
+
+void dumper::add_threads(model::snapshot& to) noexcept {
+    snapshot::threads_options options;
+    options.watchdog_tid = static_cast<std::int32_t>(::syscall(SYS_gettid));
+    builder_.add_threads(options);
+    to.modules = code_.modules();  // a stack may have led into images that were mapped meanwhile
 }
 
 base::file_result dumper::write(const model::snapshot& from,
@@ -156,6 +164,7 @@ void dumper::dump(const triggers::dump_request& request, triggers::dump_outcome&
     made.time_unix_ns = base::realtime_ns();
     describe_process(made);
     describe_request(made, request);
+    add_threads(made);
     made.duration_us =
         static_cast<std::uint64_t>((base::monotonic_ns() - request.requested_ns) / 1000);
     last_tasks_ = made.counts.tasks;

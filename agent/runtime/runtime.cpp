@@ -17,6 +17,7 @@
 #include "agent/runtime/beacon.hpp"
 #include "agent/runtime/dumper.hpp"
 #include "agent/sources/pool.hpp"
+#include "agent/sources/stack_signal.hpp"
 #include "agent/triggers/process_hooks.hpp"
 #include "agent/triggers/signal_trigger.hpp"
 #include "agent/triggers/watchdog.hpp"
@@ -90,6 +91,7 @@ void dump(void*, const triggers::dump_request& request, triggers::dump_outcome& 
 void after_fork_in_child(void*) noexcept {
     parts().beacon.disown();
     parts().dumps.forget();
+    sources::forget_stack_signals();
 }
 
 /// A forked child that makes coroutines is a service again, and gets its threads back.
@@ -117,10 +119,27 @@ base::config defaults_from(const corodump_options_v1& options) {
         else
             log_problem("options::signal cannot serve: SIGUSR1 is used");
     }
+    const unsigned stack_signal = options.flags & 0xffU;
+    if (stack_signal == CORODUMP_NO_STACK_SIGNAL)
+        defaults.stack_signal = 0;
+    else if (base::is_usable_signal(static_cast<int>(stack_signal)))
+        defaults.stack_signal = static_cast<int>(stack_signal);
+    else if (stack_signal != 0)
+        log_problem("options::stack_signal cannot serve: SIGRTMAX-2 is used");
     if (options.max_tasks != 0) defaults.max_tasks = options.max_tasks;
     if (options.max_files != 0) defaults.max_files = options.max_files;
     if (options.redact != nullptr) defaults.redact = base::redaction::parse(options.redact);
     return defaults;
+}
+
+void install_stack_signal() noexcept {
+    const int signal = parts().config.stack_signal;
+    if (signal == 0) return;
+    const int error = signal == parts().config.signal ? EBUSY : sources::install_stack_signal(signal);
+    if (error == EBUSY)
+        log_problem("the host handles the signal for stacks: running threads show none");
+    else if (error != 0)
+        log_problem("the signal for stacks cannot be caught: running threads show none");
 }
 
 int start_threads() noexcept {
@@ -170,6 +189,7 @@ int install_parts(const corodump_options_v1& options) {
         parts().beacon.raise(parts().config.signal, parts().config.directory) != 0)
         log_problem("no beacon page could be mapped: corodump trigger will not find this agent");
     advance_tick(nullptr);
+    install_stack_signal();
     const int error = start_threads();
     sources::set_slow_path_hook(revive);
     return error;
@@ -209,6 +229,7 @@ void corodump_uninstall_v1(int leaving) noexcept {
                                                                         : afterwards::restore);
     if (error == EBUSY) log_problem("the signal's handler is not the agent's any more: left alone");
     static_cast<void>(watch.stop(std::chrono::seconds(10)));
+    corodump::sources::uninstall_stack_signal();
     parts().beacon.lower();
 }
 

@@ -8,6 +8,8 @@
 #include <span>
 #include <string_view>
 
+#include "agent/symbols/module_map.hpp"
+
 namespace corodump::snapshot {
 
 class code_names {
@@ -16,6 +18,10 @@ public:
     virtual std::string_view name_of(std::uint64_t code, std::span<char> out) noexcept = 0;
     /// The address lies in an executable mapping of an image.
     virtual bool is_code(std::uint64_t address) noexcept = 0;
+    /// The process's images as last read.
+    virtual const symbols::module_map& images() noexcept = 0;
+    /// Reads them anew, for an address in none of them. What was there stays valid.
+    virtual void refresh() noexcept = 0;
 
 protected:
     ~code_names() = default;

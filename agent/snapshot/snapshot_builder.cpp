@@ -28,9 +28,11 @@ T* make_in(base::arena& memory, A&&... arguments) noexcept {
 
 model::snapshot& snapshot_builder::build(const build_options& options) noexcept {
     snapshot_ = {};
+    index_ = nullptr;
     warnings_used_ = 0;
     warnings_ = memory_.allocate_span<std::string_view>(max_warnings);
-    snapshot_.now_tick = static_cast<std::uint32_t>(corodump_clock_v1.load(std::memory_order_relaxed) >> 32U);
+    snapshot_.now_tick =
+        static_cast<std::uint32_t>(corodump_clock_v1.load(std::memory_order_relaxed) >> 32U);
     const sources::copied_frames copied = sources::copy_records(memory_, options.max_frames);
     snapshot_.counts.dropped = copied.dropped;
     snapshot_.counts.torn = copied.torn;
@@ -48,6 +50,7 @@ model::snapshot& snapshot_builder::build(const build_options& options) noexcept 
         warn("no memory for a snapshot");
         return snapshot_;
     }
+    index_ = index;
     chain_builder builder(copied.frames, *index, *types);
     const chain_counts chains = builder.build();
     snapshot_.counts.untracked = builder.count_untracked(code_);
@@ -66,6 +69,21 @@ std::uint64_t snapshot_builder::sort_key(std::uint32_t root) const noexcept {
     const std::uint32_t waited =
         leaf.suspended_tick == 0 ? 0 : snapshot_.now_tick - leaf.suspended_tick + 1;
     return std::uint64_t{~waited} << 32U | root;
+}
+
+void snapshot_builder::add_threads(const threads_options& options) noexcept {
+    thread_section section(memory_, code_, snapshot_.frames, index_);
+    const threads_taken taken = section.take(options);
+    snapshot_.threads = taken.threads;
+    snapshot_.threads_left_out = taken.left_out;
+    char buffer[160];
+    const auto tell = [&](std::uint64_t number, std::string_view what) {
+        if (number != 0) warn(base::text(buffer).decimal(number).append(what).view());
+    };
+    if (taken.error != 0) warn("the threads could not be listed");
+    if (taken.taken_over) warn("the host handles the signal for stacks: no thread was asked by it");
+    tell(taken.left_out, " threads are left out: over the cap of 4096");
+    tell(taken.late, " threads have no stack: the time for that was over");
 }
 
 /// Longest suspended first. Tasks that do not wait come last, in the order of their frames.

@@ -1,10 +1,10 @@
 // Asks every source once and assembles one model::snapshot.
 //
-//   registry ─> frames ─> frame_index ─> chain_builder ─> roots, sorted ─> overview
+//   registry ─> frames ─> frame_index ─> chain_builder ─> roots, sorted ─> overview ─> threads
 //
-// Safe work first: the records are copied before anything else is looked at.
+// Safe work first: the records are copied before anything else is looked at, threads come last.
 //
-// Threads: watchdog only. Signals: unsafe. Blocks: never. Errors: a smaller snapshot and a warning.
+// Threads: watchdog only. Signals: unsafe. Blocks: add_threads, as threads.hpp says. Errors: a smaller snapshot and a warning.
 // Bounds: `max_frames`; the arena (see its refusals); everything else as the parts say.
 #pragma once
 
@@ -15,6 +15,7 @@
 #include "agent/base/arena.hpp"
 #include "agent/model/snapshot.hpp"
 #include "agent/snapshot/frame_details.hpp"
+#include "agent/snapshot/threads.hpp"
 
 namespace corodump::snapshot {
 
@@ -33,6 +34,8 @@ public:
     /// Fills everything but id, trigger, time, process and modules. What it points at lives in the
     /// arena and in this object, until the next build.
     model::snapshot& build(const build_options& options) noexcept;
+    /// Adds the threads, last of all: what can go wrong there must not cost the rest.
+    void add_threads(const threads_options& options) noexcept;
     /// `text` is copied. Beyond max_warnings it is dropped.
     void warn(std::string_view text) noexcept;
 
@@ -44,6 +47,7 @@ private:
     base::arena& memory_;
     code_names& code_;
     model::snapshot snapshot_;
+    const sources::frame_index* index_ = nullptr;
     std::span<std::string_view> warnings_;
     std::size_t warnings_used_ = 0;
 };

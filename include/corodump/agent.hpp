@@ -15,6 +15,8 @@
 
 #include "detail/abi.hpp"
 
+#define CORODUMP_NO_STACK_SIGNAL 0xffU
+
 extern "C" {
 /// Plain C, so that a service built with another compiler or standard library can use the agent.
 struct corodump_options_v1 {
@@ -23,7 +25,7 @@ struct corodump_options_v1 {
     const char* directory;     ///< nullptr: /tmp
     std::uint64_t max_tasks;   ///< 0: 2,000,000
     std::uint32_t max_files;   ///< 0: 16
-    std::uint32_t flags;
+    std::uint32_t flags;       ///< low byte: options::stack_signal, CORODUMP_NO_STACK_SIGNAL: none
     const char* redact;        ///< nullptr: the default patterns; "none": nothing is redacted
 };
 /// 0 or an errno: EALREADY (an agent runs), EAGAIN (no thread could be made), ECANCELED (off by
@@ -40,11 +42,13 @@ CORODUMP_API int corodump_dump_v1(char* path, std::size_t path_bytes,
 namespace corodump {
 inline namespace abi_v1 {
 
-/// What the environment also sets, and wins: CORODUMP_DIR, CORODUMP_SIGNAL, CORODUMP_MAX_TASKS,
+/// What the environment also sets, and wins: CORODUMP_DIR, CORODUMP_SIGNAL, CORODUMP_STACK_SIGNAL, CORODUMP_MAX_TASKS,
 /// CORODUMP_MAX_FILES, CORODUMP_REDACT, CORODUMP_OFF.
 struct options {
     std::string directory;        ///< empty: /tmp
     int signal = 0;               ///< 0: SIGUSR1
+    /// By which threads that run are asked for their stacks; 0: SIGRTMAX-2, negative: never.
+    int stack_signal = 0;
     std::uint64_t max_tasks = 0;  ///< frames in one dump; 0: 2,000,000
     std::uint32_t max_files = 0;  ///< dumps of this service kept in the directory; 0: 16
     /// Comma-separated patterns of names whose values are not shown; empty: the default; "none".
@@ -57,7 +61,9 @@ struct options {
     const corodump_options_v1 plain{
         sizeof(corodump_options_v1), chosen.signal,
         chosen.directory.empty() ? nullptr : chosen.directory.c_str(), chosen.max_tasks,
-        chosen.max_files, 0, chosen.redact.empty() ? nullptr : chosen.redact.c_str()};
+        chosen.max_files,
+        chosen.stack_signal < 0 ? CORODUMP_NO_STACK_SIGNAL
+                                : static_cast<std::uint32_t>(chosen.stack_signal) & 0xffU, chosen.redact.empty() ? nullptr : chosen.redact.c_str()};
     return {corodump_install_v1(&plain), std::generic_category()};
 }
 /// Ends the agent's threads and gives the signal back. Frames stay tracked.

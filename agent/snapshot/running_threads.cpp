@@ -1,0 +1,190 @@
+#include "agent/snapshot/running_threads.hpp"
+
+#include <sys/syscall.h>
+#include <time.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <cerrno>
+
+#include "agent/base/clock.hpp"
+#include "agent/sources/syscall_names.hpp"
+
+namespace corodump::snapshot {
+namespace {
+
+using sources::stack_requester;
+
+constexpr std::int64_t pause_ns = 500'000;
+
+/// How much processor time the thread has used, up to now; -1: it has ended. The files in /proc
+/// count in scheduler ticks only. The number is made as the kernel makes it for
+/// pthread_getcpuclockid: per thread, of the scheduler.
+std::int64_t cpu_time_of(std::int32_t tid) noexcept {
+    const auto clock = static_cast<clockid_t>((~static_cast<std::uint32_t>(tid) << 3U) | 4U | 2U);
+    timespec used{};
+    if (::syscall(SYS_clock_gettime, clock, &used) != 0) return -1;
+    return std::int64_t{used.tv_sec} * 1'000'000'000 + used.tv_nsec;
+}
+
+void end_with(running_threads::watched_thread& of, std::string_view reason) noexcept {
+    if (of.thread->source == model::stack_source::none) of.thread->reason = reason;
+    of.now = running_threads::phase::done;
+}
+
+}  // namespace
+
+std::string_view reason_of(symbols::unwind_end end) noexcept {
+    switch (end) {
+        case symbols::unwind_end::complete:
+            return {};
+        case symbols::unwind_end::no_cfi:
+            return "the code of the last frame has no unwind tables";
+        case symbols::unwind_end::unknown_register:
+            return "the caller depends on a register whose value is not known";
+        case symbols::unwind_end::unreadable:
+            return "the caller's place on the stack cannot be read";
+        case symbols::unwind_end::no_progress:
+            return "beyond the last frame the stack makes no sense";
+        case symbols::unwind_end::bound:
+            return "there are more than 1024 frames";
+    }
+    return "unknown";
+}
+
+running_threads::running_threads(stack_taker& taker, const sources::thread_files& files,
+                                 std::int64_t deadline_ns) noexcept
+    : taker_(taker),
+      files_(files),
+      deadline_ns_(deadline_ns),
+      signal_(stack_requester::usable_signal()) {}
+
+bool running_threads::take_now(thread_stack& of) noexcept {
+    taken_stack taken;
+    switch (taker_.without_signal(of.tid, taken, of.call)) {
+        case stack_taker::outcome::runs:
+            return false;
+        case stack_taker::outcome::gone:
+            of.reason = "the thread has ended";
+            return true;
+        case stack_taker::outcome::taken:
+            break;
+    }
+    of.source = model::stack_source::no_signal;
+    of.stack = taken;
+    of.reason = reason_of(taken.end);
+    return of.reason.empty() || !may_be_asked(of);
+}
+
+/// Blocked in a call that goes on after a handler as if nothing had been.
+bool running_threads::may_be_asked(const thread_stack& of) const noexcept {
+    return signal_ != 0 && of.call.what == sources::thread_call::kind::in_call &&
+           sources::restarts_after_signal(of.call.number, of.call.arguments);
+}
+
+void running_threads::watch(std::span<watched_thread> threads) noexcept {
+    std::uint32_t answers = stack_requester::wait(~0U, 0);
+    for (;;) {
+        bool all_done = true;
+        for (watched_thread& one : threads)
+            if (one.now != phase::done && !step(one)) all_done = false;
+        if (all_done) return;
+        const std::int64_t left_ns = deadline_ns_ - base::monotonic_ns();
+        if (left_ns <= 0) break;
+        answers = stack_requester::wait(answers, std::min(left_ns, pause_ns));
+    }
+    for (watched_thread& one : threads)
+        if (one.now != phase::done) give_up(one);
+}
+
+/// True when nothing is left to do for it.
+bool running_threads::step(watched_thread& of) noexcept {
+    if (of.now == phase::asked)
+        hear(of);
+    else
+        look_again(of);
+    return of.now == phase::done;
+}
+
+void running_threads::look_again(watched_thread& of) noexcept {
+    const bool cut_short = of.thread->source != model::stack_source::none;
+    if (!cut_short && take_now(*of.thread)) {
+        of.now = phase::done;
+        return;
+    }
+    if (of.thread->source != model::stack_source::none) {
+        sources::thread_status status;
+        if (!files_.read_status(of.thread->tid, status)) return end_with(of, "the thread has ended");
+        return ask(of, status.blocked_signals);
+    }
+    if (signal_ == 0) return end_with(of, "it runs, and the signal for stacks is off");
+    of.now == phase::fresh ? begin_burst(of) : ask_if_running(of);
+}
+
+void running_threads::begin_burst(watched_thread& of) noexcept {
+    sources::thread_status status;
+    of.cpu_ns = cpu_time_of(of.thread->tid);
+    if (of.cpu_ns < 0 || !files_.read_status(of.thread->tid, status))
+        return end_with(of, "the thread has ended");
+    if ((status.blocked_signals >> (static_cast<unsigned>(signal_) - 1U) & 1U) != 0)
+        return end_with(of, "it runs, and blocks the signal for stacks");
+    of.switches = status.voluntary_switches;
+    of.now = phase::watched;
+}
+
+void running_threads::ask_if_running(watched_thread& of) noexcept {
+    const std::int64_t cpu_ns = cpu_time_of(of.thread->tid);
+    if (cpu_ns >= 0 && cpu_ns - of.cpu_ns < min_burst_ns) return;
+    sources::thread_status status;
+    if (cpu_ns < 0 || !files_.read_status(of.thread->tid, status))
+        return end_with(of, "the thread has ended");
+    if (status.voluntary_switches != of.switches) return begin_burst(of);
+    sources::thread_call call;  // the last look before the signal
+    if (!files_.read_call(of.thread->tid, call)) return end_with(of, "the thread has ended");
+    if (call.what == sources::thread_call::kind::running) ask(of, status.blocked_signals);
+}
+
+void running_threads::ask(watched_thread& of, std::uint64_t blocked_signals) noexcept {
+    if ((blocked_signals >> (static_cast<unsigned>(signal_) - 1U) & 1U) != 0)
+        return end_with(of, "it runs, and blocks the signal for stacks");
+    switch (stack_requester::ask(of.thread->tid, of.request)) {
+        case 0:
+            of.asked_ns = base::monotonic_ns();
+            of.now = phase::asked;
+            return;
+        case EBUSY:  // no slot is free: next time
+            return;
+        case ESRCH:
+            return end_with(of, "the thread has ended");
+        default:
+            return end_with(of, "the signal for stacks could not be sent");
+    }
+}
+
+void running_threads::hear(watched_thread& of) noexcept {
+    switch (stack_requester::look(of.thread->tid, of.request)) {
+        case stack_requester::answer::waiting:
+            return;
+        case stack_requester::answer::ended:
+            stack_requester::close(of.request);
+            return end_with(of, "the thread has ended");
+        case stack_requester::answer::given:
+            break;
+    }
+    taker_.from_slot(of.thread->tid, stack_requester::given(of.request), of.thread->stack);
+    stack_requester::close(of.request);
+    of.thread->source = model::stack_source::signal;
+    of.thread->reason = reason_of(of.thread->stack.end);
+    of.now = phase::done;
+}
+
+void running_threads::give_up(watched_thread& of) noexcept {
+    if (of.now == phase::asked) {
+        stack_requester::close(of.request);
+        end_with(of, "it did not answer the signal for stacks in time");
+    } else {
+        end_with(of, "it did not stand still, nor run without a pause, in time");
+    }
+}
+
+}  // namespace corodump::snapshot
