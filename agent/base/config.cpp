@@ -88,8 +88,14 @@ public:
         directory();
         signal();
         stack_signal();
-        number("CORODUMP_MAX_TASKS", 1'000'000'000, out_.values.max_tasks);
-        number("CORODUMP_MAX_FILES", 1'000'000, out_.values.max_files);
+        number("CORODUMP_MAX_TASKS", tasks_range, out_.values.max_tasks);
+        number("CORODUMP_MAX_FRAMES", frames_range, out_.values.max_frames);
+        number("CORODUMP_MAX_BYTES", bytes_range, out_.values.max_bytes);
+        number("CORODUMP_MAX_DEPTH", depth_range, out_.values.max_depth);
+        number("CORODUMP_MAX_TEXT_BYTES", text_range, out_.values.max_text_bytes);
+        number("CORODUMP_MAX_FILES", files_range, out_.values.max_files);
+        number("CORODUMP_DEADLINE_MS", deadline_range, out_.values.deadline_ms);
+        number("CORODUMP_INTERVAL_MS", interval_range, out_.values.interval_ms);
         if (const auto list = value("CORODUMP_REDACT"); !list.empty()) {
             out_.values.redact = redaction::parse(list);
         }
@@ -145,15 +151,17 @@ private:
         out_.values.stack_signal = number;
     }
 
-    void number(const char* name, std::uint64_t most, std::uint64_t& into) {
+    void number(const char* name, number_range range, std::uint64_t& into) {
         const std::string_view given = value(name);
         if (given.empty()) return;
         std::uint64_t parsed = 0;
-        if (parse_unsigned(given, parsed) && parsed >= 1 && parsed <= most) {
+        if (parse_unsigned(given, parsed) && range.holds(parsed)) {
             into = parsed;
             return;
         }
-        problem(name, given, "it must be a number from 1 to " + std::to_string(most));
+        problem(name, given,
+                "it must be a number from " + std::to_string(range.least) + " to " +
+                    std::to_string(range.most));
     }
 
     void off() {

@@ -42,7 +42,13 @@ struct config {
     int signal = SIGUSR1;
     /// By which running threads are asked for their stacks; 0: never.
     int stack_signal = default_stack_signal();
-    std::uint64_t max_tasks = 2'000'000;
+    std::uint64_t max_tasks = 1'000'000;
+    std::uint64_t max_frames = 2'000'000;
+    std::uint64_t max_bytes = std::uint64_t{1} << 30U;
+    std::uint64_t max_depth = 256;
+    std::uint64_t max_text_bytes = 1024;
+    std::uint64_t deadline_ms = 5000;
+    std::uint64_t interval_ms = 200;
     std::uint64_t max_files = 16;
     redaction redact = redaction::standard();
     bool off = false;
@@ -53,11 +59,28 @@ struct parsed_config {
     std::vector<std::string> problems;
 };
 
+/// From and to which a number of the options is taken. One that lies outside is a mistake.
+struct number_range {
+    std::uint64_t least;
+    std::uint64_t most;
+    [[nodiscard]] constexpr bool holds(std::uint64_t number) const noexcept {
+        return number >= least && number <= most;
+    }
+};
+inline constexpr number_range tasks_range{1, 1'000'000'000};
+inline constexpr number_range frames_range{1, 1'000'000'000};
+inline constexpr number_range files_range{1, 1'000'000};
+inline constexpr number_range bytes_range{std::uint64_t{64} * 1024, std::uint64_t{1} << 50U};
+inline constexpr number_range depth_range{4, 256};
+inline constexpr number_range text_range{8, 1024};
+inline constexpr number_range deadline_range{10, 600'000};
+inline constexpr number_range interval_range{1, 600'000};
+
 /// Shaped like getenv: null when unset.
 using environment_reader = const char* (*)(const char* name);
 
-/// Applies CORODUMP_DIR, _SIGNAL, _STACK_SIGNAL, _MAX_TASKS, _MAX_FILES, _REDACT and _OFF over `defaults`. An
-/// empty value counts as unset.
+/// Applies the variables CORODUMP_* of the README's table over `defaults`. An empty value counts as
+/// unset.
 [[nodiscard]] parsed_config parse_config(environment_reader get, const config& defaults = {});
 
 /// The same from the process's environment; only the defaults where AT_SECURE is set.

@@ -255,6 +255,18 @@ file_result dump_file::write(std::span<const char> bytes) noexcept {
     return {};
 }
 
+file_result dump_file::overwrite(std::uint64_t offset, std::span<const char> bytes) noexcept {
+    if (file_ < 0) return {EBADF, "no dump file is open"};
+    ssize_t written = -1;
+    do {
+        written = ::pwrite(file_, bytes.data(), bytes.size(), static_cast<off_t>(offset));
+    } while (written < 0 && errno == EINTR);
+    if (written < 0) return failure("cannot write the dump file");
+    if (static_cast<std::size_t>(written) != bytes.size())
+        return {EIO, "the dump file takes no more bytes"};
+    return {};
+}
+
 int dump_file::link_unnamed() const noexcept {
     if (linkat(file_, "", directory_, name_, AT_EMPTY_PATH) == 0) return 0;
     if (errno == EEXIST) return EEXIST;

@@ -72,6 +72,8 @@ public:
                                    reserved_descriptors* reserve = nullptr) noexcept;
     /// Writes all of `bytes`, or fails with what the kernel said (ENOSPC, EFBIG, EDQUOT, EIO …).
     [[nodiscard]] file_result write(std::span<const char> bytes) noexcept;
+    /// Writes all of `bytes` over what stands at `offset`.
+    [[nodiscard]] file_result overwrite(std::uint64_t offset, std::span<const char> bytes) noexcept;
     /// Gives the whole file its name, never in the place of another: EEXIST, whatever is there.
     [[nodiscard]] file_result publish() noexcept;
     /// The same under another name, after EEXIST.

@@ -103,10 +103,14 @@ void show_report::cautions() {
         {all_.counts.torn, "torn: changed while they were read"},
         {all_.counts.unreadable, "unreadable"},
         {all_.counts.untracked, "untracked: built without corodump"},
-        {all_.counts.cut, "cut from chains that are too deep"}};
+        {all_.counts.cut, "cut from the middle of chains that are too deep"}};
     for (const auto& [count, what] : losses) {
         if (count != 0) bullet(counted(count, "frame") + ' ' + std::string(what), 2);
     }
+    if (all_.tasks_left_out != 0)
+        bullet(counted(all_.tasks_left_out, "task") + " left out, for the limit \"" +
+                   printable(all_.left_out_for.view()) + '"',
+               2);
     const std::size_t most = names_.options().all ? all_.warnings.size() : shown_evidence;
     for (std::size_t i = 0; i < std::min(most, all_.warnings.size()); ++i) {
         bullet(printable(all_.warnings[i].view()), 2);

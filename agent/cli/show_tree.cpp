@@ -114,7 +114,15 @@ void show_tree::draw_frames(const format::task& t) {
     const format::chain_shape& chain = *t.chain;
     const bool fold = !names_.options().all;
     std::vector<std::pair<std::size_t, row>> rows;
+    const std::uint64_t cut = t.extra ? t.extra->cut : 0;
+    const std::size_t cut_at = chain.frames.size() / 2;
+    bool cut_told = cut == 0;
     for (std::size_t i = 0; i < chain.frames.size();) {
+        if (!cut_told && i >= cut_at) {
+            const std::string text = "… " + counted(cut, "frame") + " not in the dump";
+            rows.push_back({i, {lead(), text, {}, paint::dim}});
+            cut_told = true;
+        }
         const fold_run run = fold ? run_at(chain, i) : fold_run();
         const format::frame_shape& frame = *chain.frames[i];
         if (run.library > 0) {

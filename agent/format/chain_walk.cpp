@@ -1,5 +1,7 @@
 #include "agent/format/chain_walk.hpp"
 
+#include <algorithm>
+#include <cstddef>
 #include <cstdint>
 #include <span>
 
@@ -7,16 +9,26 @@
 
 namespace corodump::format {
 
-void chain_walk::count_cut(const model::frame* at) noexcept {
+/// The second half of the chain's room becomes a ring of the frames seen last.
+void chain_walk::keep_both_ends(const model::frame* at) noexcept {
+    const std::size_t half = bound_ / 2;
+    const std::size_t ring = bound_ - half;
+    std::size_t next = 0;
     for (; at != nullptr && !at->root && steps_left_ > 0; --steps_left_) {
-        ++cut_frames_;
+        chain_[half + next] = at;
+        next = next + 1 == ring ? 0 : next + 1;
+        ++last_cut_;
         at = frame_at(at->first_child);
     }
+    cut_frames_ += last_cut_;
+    const auto begin = chain_.begin() + static_cast<std::ptrdiff_t>(half);
+    std::rotate(begin, begin + static_cast<std::ptrdiff_t>(next),
+                begin + static_cast<std::ptrdiff_t>(ring));
 }
 
 const model::frame* chain_walk::root_of(std::uint32_t index) const noexcept {
     const model::frame* at = frame_at(index);
-    for (unsigned depth = 0; at != nullptr && depth < model::max_chain_frames; ++depth) {
+    for (std::size_t depth = 0; at != nullptr && depth < all_.frames.size(); ++depth) {
         if (at->root || at->parent == model::no_index) return at;
         at = frame_at(at->parent);
     }

@@ -8,6 +8,7 @@
 // Bounds:  `max_chain_frames` down and up; all counting together at most twice the frames.
 #pragma once
 
+#include <algorithm>
 #include <array>
 #include <cstddef>
 #include <cstdint>
@@ -22,24 +23,28 @@ public:
     using frames = std::span<const model::frame* const>;
 
     explicit chain_walk(const model::snapshot& all) noexcept
-        : all_(all), steps_left_(2 * std::uint64_t{all.frames.size()}) {}
+        : all_(all),
+          bound_(std::clamp(all.limits.depth, 4U, model::max_chain_frames)),
+          steps_left_(2 * std::uint64_t{all.frames.size()}) {}
 
     /// Null for `no_index`.
     [[nodiscard]] const model::frame* frame_at(std::uint32_t index) const noexcept {
         return index < all_.frames.size() ? &all_.frames[index] : nullptr;
     }
 
-    /// The chain from `root` to its leaf, outermost first; empty where `root` is no frame. Valid
-    /// until the next call.
+    /// The chain from `root` to its leaf, outermost first; empty where `root` is no frame. One that
+    /// is deeper than the bound lacks its middle: both what a task is and what it waits for matter.
+    /// Valid until the next call.
     [[nodiscard]] frames follow(std::uint32_t root) noexcept {
         std::size_t depth = 0;
+        last_cut_ = 0;
         const model::frame* at = frame_at(root);
         while (at != nullptr) {
             chain_[depth++] = at;
             at = frame_at(at->first_child);
             if (at == nullptr || at->root) break;
-            if (depth == chain_.size()) {
-                count_cut(at);
+            if (depth == bound_) {
+                keep_both_ends(at);
                 break;
             }
         }
@@ -72,9 +77,11 @@ public:
 
     /// Frames that were left out because their chain is too deep.
     [[nodiscard]] std::uint64_t cut_frames() const noexcept { return cut_frames_; }
+    /// Of the chain followed last, after its first `bound / 2` frames.
+    [[nodiscard]] std::uint64_t last_cut() const noexcept { return last_cut_; }
 
 private:
-    void count_cut(const model::frame* at) noexcept;
+    void keep_both_ends(const model::frame* at) noexcept;
     [[gnu::always_inline]] void prefetch_descendant(std::size_t position,
                                                     unsigned generations) const noexcept {
         if (position >= all_.roots.size()) return;
@@ -88,6 +95,8 @@ private:
     }
 
     const model::snapshot& all_;
+    const std::size_t bound_;
+    std::uint64_t last_cut_ = 0;
     std::uint64_t steps_left_;
     std::uint64_t cut_frames_ = 0;
     std::array<const model::frame*, model::max_chain_frames> chain_;

@@ -130,6 +130,7 @@ struct task_extra {
     std::vector<native_frame> native_stack;
     std::vector<task_id> children;
     std::uint64_t child_count = 0;
+    std::uint64_t cut = 0;  ///< frames left out after the first half of the chain's
     std::vector<frame_locals> locals;
 };
 
@@ -250,6 +251,8 @@ struct dump {
     format::summary summary;
     std::vector<group> groups;
     std::deque<task> tasks;
+    std::uint64_t tasks_left_out = 0;  ///< over a limit of the dump's
+    text left_out_for;                 ///< which one
     std::vector<std::uint64_t> frame_addresses;  ///< 0: not known
     std::vector<thread> threads;
     std::vector<module> modules;

@@ -6,6 +6,7 @@
 #include <span>
 #include <string_view>
 
+#include "agent/base/clock.hpp"
 #include "agent/format/chain_walk.hpp"
 #include "agent/format/fragment_cache.hpp"
 #include "agent/format/json_text.hpp"
@@ -71,6 +72,9 @@ private:
     void write_group(const model::group& group) noexcept;
     void write_group_chain(chain_walk::frames chain) noexcept;
     void write_tasks() noexcept;
+    [[nodiscard]] std::string_view reason_to_end(std::size_t at) const noexcept;
+    [[nodiscard]] std::uint64_t room_for_the_rest() const noexcept;
+    void write_left_out() noexcept;
     void write_threads() noexcept;
     void write_modules() noexcept;
 
@@ -91,6 +95,9 @@ private:
     chain_walk walk_;  // its counts are nobody's: groups show chains that tasks show again
     task_writer tasks_;
     std::uint64_t tasks_written_ = 0;
+    std::uint64_t tasks_left_out_ = 0;
+    std::string_view left_out_for_;
+    std::uint64_t complete_at_ = 0;
 };
 
 void sections::write() noexcept {
@@ -117,6 +124,7 @@ written sections::result() const noexcept {
     return {.whole = !out_.failed(),
             .bytes = out_.bytes_written(),
             .tasks = tasks_written_,
+            .left_out = tasks_left_out_,
             .cut_frames = task_walk_.cut_frames(),
             .omitted = tasks_.omitted()};
 }
@@ -129,7 +137,10 @@ void sections::write_dump() noexcept {
     out_.member("time");
     time_or_null(all_.time_unix_ns);
     out_.member("duration_us").number(all_.duration_us);
-    out_.member("complete").boolean(all_.complete());
+    out_.member("complete");
+    complete_at_ = out_.position();
+    // Of equal length, so that a dump that is cut further down can say so up here.
+    out_.raw(all_.complete() ? " true" : "false");
     out_.member("warnings");
     texts(all_.warnings);
     write_counts();
@@ -320,12 +331,45 @@ void sections::write_tasks() noexcept {
     out_.line();
     out_.member("tasks").begin_array();
     for (std::size_t at = 0; at < all_.roots.size() && !out_.failed(); ++at) {
+        left_out_for_ = reason_to_end(at);
+        if (!left_out_for_.empty()) {
+            tasks_left_out_ = all_.roots.size() - at;
+            break;
+        }
         task_walk_.prefetch(at);
         out_.line();
         if (tasks_.write(all_.roots[at])) ++tasks_written_;
     }
     out_.line();
     out_.end_array();
+    if (tasks_left_out_ != 0) write_left_out();
+}
+
+/// Empty: the next task, `at`, is written.
+std::string_view sections::reason_to_end(std::size_t at) const noexcept {
+    constexpr std::size_t tasks_per_look_at_the_clock = 64;
+    const model::limits& limits = all_.limits;
+    if (at >= limits.tasks) return "max_tasks";
+    if (out_.position() + room_for_the_rest() > limits.bytes) return "max_bytes";
+    const bool late = limits.deadline_ns != 0 && at % tasks_per_look_at_the_clock == 0 &&
+                      base::monotonic_ns() > limits.deadline_ns;
+    return late ? "deadline" : std::string_view{};
+}
+
+/// What comes behind the tasks, roughly.
+std::uint64_t sections::room_for_the_rest() const noexcept {
+    constexpr std::uint64_t bytes_of_a_module = 320;
+    return 4096 + std::min<std::uint64_t>(all_.modules.size() * bytes_of_a_module,
+                                          all_.limits.bytes / 4);
+}
+
+void sections::write_left_out() noexcept {
+    out_.overwrite(complete_at_, "false");
+    out_.line();
+    out_.member("left_out").begin_object();
+    out_.member("tasks").number(tasks_left_out_);
+    out_.member("reason").text(left_out_for_);
+    out_.end_object();
 }
 
 void sections::write_threads() noexcept {

@@ -28,6 +28,7 @@ struct written {
     bool whole = false;
     std::uint64_t bytes = 0;
     std::uint64_t tasks = 0;
+    std::uint64_t left_out = 0;  ///< tasks beyond the snapshot's limits; the dump says so
     /// Frames left out of chains; model::counts::cut was to say so already.
     std::uint64_t cut_frames = 0;
     /// Labels, locals and owners left out, over 64 of a kind in one place.

@@ -16,6 +16,15 @@ json_writer::json_writer(byte_sink& sink, std::span<char> buffer) noexcept
       limit_(buffer.data() + buffer.size() - slack_bytes),
       at_(buffer.data()) {}
 
+void json_writer::overwrite(std::uint64_t position, std::string_view text) noexcept {
+    // In two steps it could lie on the border.
+    if (position < bytes_written_) flush();
+    if (position >= bytes_written_)
+        std::memcpy(begin_ + (position - bytes_written_), text.data(), text.size());
+    else if (!failed_ && !sink_.overwrite(position, text))
+        failed_ = true;
+}
+
 void json_writer::flush() noexcept {
     const std::span<const char> bytes(begin_, at_);
     at_ = begin_;

@@ -31,6 +31,9 @@ class byte_sink {
 public:
     /// All of `bytes`, or false.
     [[nodiscard]] virtual bool write(std::span<const char> bytes) noexcept = 0;
+    /// Writes over what it took before, from byte `offset` on; or false.
+    [[nodiscard]] virtual bool overwrite(std::uint64_t offset,
+                                         std::span<const char> bytes) noexcept = 0;
 
 protected:
     ~byte_sink() = default;
@@ -96,6 +99,13 @@ public:
         at_ = end;
         comma_ = true;
     }
+
+    /// Where the next byte goes in what is written.
+    [[nodiscard]] std::uint64_t position() const noexcept {
+        return bytes_written_ + static_cast<std::uint64_t>(at_ - begin_);
+    }
+    /// Writes over what was written before, wherever it is by now.
+    void overwrite(std::uint64_t position, std::string_view text) noexcept;
 
     void flush() noexcept;
     [[nodiscard]] bool failed() const noexcept { return failed_; }

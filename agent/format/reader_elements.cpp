@@ -67,6 +67,8 @@ void dump_builder::member(std::string_view key, const tree& value) {
         read_process(value, where);
     } else if (key == "summary") {
         read_summary(value, where);
+    } else if (key == "left_out" && value[0].kind == node_kind::object) {
+        read_left_out(value, where);
     } else {
         log_.unusable(where, value[0].offset,
                       "is " + std::string(describe(value[0].kind)) + ", expected an array");
@@ -95,7 +97,9 @@ void dump_builder::finish(std::uint64_t offset) {
     const path root;
     if (!seen_[0]) log_.unusable(root, 0, "not a corodump dump: it has no \"format\"");
     for (std::size_t i = 1; i < members.size(); ++i) {
-        if (!seen_[i] && members[i] != later_member) {
+        const bool optional = std::ranges::find(optional_members, members[i]) !=
+                              optional_members.end();
+        if (!seen_[i] && !optional) {
             log_.departure(root, offset, "has no member \"" + std::string(members[i]) + "\"");
         }
     }
@@ -273,6 +277,14 @@ void dump_builder::read_object_count(const tree& json, std::uint32_t at, const p
     out.has_holders = in.read_ids("holders", need::optional, true, out.holders);
     in.finish();
     if (in.whole()) dump_.summary.by_object.push_back(std::move(out));
+}
+
+void dump_builder::read_left_out(const tree& json, const path& where) {
+    object_fields in = fields(json, 0, where);
+    in.read("tasks", need::value, dump_.tasks_left_out);
+    in.read("reason", need::value, dump_.left_out_for);
+    in.finish();
+    if (dump_.tasks_left_out == 0) log_.departure(where, in.offset(), "says that nothing is missing");
 }
 
 void dump_builder::read_group(const tree& json, const path& where) {

@@ -40,11 +40,11 @@ public:
     void finish(std::uint64_t offset);
 
 private:
-    static constexpr std::array<std::string_view, 10> members = {
-        "format",  "format_version", "dump",  "process", "verdicts",
-        "summary", "groups",         "tasks", "threads", "modules"};
-    /// Was added to format 1: dumps of earlier versions do not have it.
-    static constexpr std::string_view later_member = "threads";
+    static constexpr std::array<std::string_view, 11> members = {
+        "format", "format_version", "dump",     "process", "verdicts", "summary",
+        "groups", "tasks",          "left_out", "threads", "modules"};
+    /// `threads` was added to format 1: dumps of earlier versions do not have it.
+    static constexpr std::array<std::string_view, 2> optional_members = {"left_out", "threads"};
 
     [[nodiscard]] object_fields fields(const tree& json, std::uint32_t at, const path& where) {
         return {log_, *dump_.pool, json, at, where};
@@ -61,6 +61,7 @@ private:
     void read_process(const tree& json, const path& where);
     void read_verdict(const tree& json, const path& where);
     void read_summary(const tree& json, const path& where);
+    void read_left_out(const tree& json, const path& where);
     void read_tally(object_fields& in, const tree& json, std::string_view name,
                     std::vector<std::pair<text, std::uint64_t>>& out);
     void read_await_site(const tree& json, std::uint32_t at, const path& where);

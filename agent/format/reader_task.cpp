@@ -49,6 +49,9 @@ void dump_builder::read_task(const tree& json, const path& where) {
     read_created(in, json, out);
     in.read("awaited_by", need::optional_or_null, out.awaited_by);
     read_children(in, out);
+    std::uint64_t cut = 0;
+    in.read("cut", need::optional, cut);
+    if (cut != 0) extra_of(out).cut = cut;
     read_chain(in, json, out);
     read_native_stack(in, json, out);
     in.finish();

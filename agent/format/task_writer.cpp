@@ -103,6 +103,8 @@ bool task_writer::write(std::uint32_t root_index) noexcept {
     write_created(own == chain.end() ? root : **own);
     if (root.parent != model::no_index) write_awaited_by(root);
     if (last.first_child != model::no_index) write_children(last);
+    if (const std::uint64_t cut = walk_.last_cut(); cut != 0)
+        out_.commit(put_decimal(put(out_.reserve(2 * number_room), ",\"cut\":"), cut));
     out_.commit(put(out_.reserve(number_room), ",\"await_chain\":["));
     for (const model::frame* frame : chain) {
         if (out_.failed()) return false;

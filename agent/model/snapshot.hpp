@@ -236,8 +236,20 @@ struct verdict {
     std::span<const std::string_view> evidence;
 };
 
+/// Chains longer than this are cut in the middle, and the rest counted.
+inline constexpr unsigned max_chain_frames = 256;
+
+/// What a dump may hold at most; what is left out for it is counted in the dump.
+struct limits {
+    std::uint64_t tasks = ~std::uint64_t{0};  ///< written; the first of `roots`
+    std::uint64_t bytes = ~std::uint64_t{0};  ///< of the file, to within one task
+    unsigned depth = max_chain_frames;        ///< frames of a chain, from 4 to max_chain_frames
+    std::int64_t deadline_ns = 0;             ///< CLOCK_MONOTONIC; 0: none
+};
+
 struct snapshot {
     std::string_view id;
+    model::limits limits;
     model::trigger trigger;
     std::int64_t time_unix_ns = 0;
     std::uint64_t duration_us = 0;
@@ -259,9 +271,6 @@ struct snapshot {
     [[nodiscard]] bool complete() const noexcept { return warnings.empty(); }
 };
 
-/// Chains longer than this are cut, and the rest counted.
-inline constexpr unsigned max_chain_frames = 256;
-
 /// A chain may end in a helper that the frame above it keeps to be resumed through (on an executor,
 /// on a strand), and that has not been started, or has ended and handed the resumption on. What the
 /// task waits for is in the frame above.
@@ -272,10 +281,10 @@ inline constexpr unsigned max_chain_frames = 256;
 }
 
 /// The frame that waits in the chain that starts at `root`: its last, or the one above an idle
-/// helper. Follows only children, at most `max_chain_frames`.
+/// helper. Follows only children, each frame at most once.
 [[nodiscard]] inline std::uint32_t leaf_of(const snapshot& all, std::uint32_t root) noexcept {
     std::uint32_t at = root;
-    for (unsigned depth = 1; depth < max_chain_frames; ++depth) {
+    for (std::size_t depth = 1; depth < all.frames.size(); ++depth) {
         const std::uint32_t child = all.frames[at].first_child;
         if (child == no_index || all.frames[child].root) break;
         if (is_idle_helper(all.frames[child], all.frames[at])) break;

@@ -34,6 +34,7 @@ public:
     [[nodiscard]] std::uint64_t last_task_count() const noexcept { return last_tasks_; }
 
 private:
+    [[nodiscard]] model::limits limits_of(const triggers::dump_request& request) const noexcept;
     void describe_process(model::snapshot& to) noexcept;
     void describe_request(model::snapshot& to, const triggers::dump_request& request) noexcept;
     void add_threads(model::snapshot& to) noexcept;

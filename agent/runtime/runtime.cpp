@@ -105,6 +105,15 @@ void log_problem(std::string_view problem) noexcept {
     base::log(base::log_level::warning, problem);
 }
 
+/// 0 leaves the default.
+void take_number(std::uint64_t given, base::number_range range, const char* name,
+                 std::uint64_t& into) {
+    if (range.holds(given)) into = given;
+    if (given == 0 || range.holds(given)) return;
+    log_problem(std::string("options::") + name + " must be from " + std::to_string(range.least) +
+                " to " + std::to_string(range.most) + ": the default is used");
+}
+
 base::config defaults_from(const corodump_options_v1& options) {
     base::config defaults;
     if (options.directory != nullptr) {
@@ -126,8 +135,15 @@ base::config defaults_from(const corodump_options_v1& options) {
         defaults.stack_signal = static_cast<int>(stack_signal);
     else if (stack_signal != 0)
         log_problem("options::stack_signal cannot serve: SIGRTMAX-2 is used");
-    if (options.max_tasks != 0) defaults.max_tasks = options.max_tasks;
-    if (options.max_files != 0) defaults.max_files = options.max_files;
+    take_number(options.max_tasks, base::tasks_range, "max_tasks", defaults.max_tasks);
+    take_number(options.max_files, base::files_range, "max_files", defaults.max_files);
+    take_number(options.max_frames, base::frames_range, "max_frames", defaults.max_frames);
+    take_number(options.max_bytes, base::bytes_range, "max_bytes", defaults.max_bytes);
+    take_number(options.max_depth, base::depth_range, "max_depth", defaults.max_depth);
+    take_number(options.max_text_bytes, base::text_range, "max_text_bytes",
+                defaults.max_text_bytes);
+    take_number(options.deadline_ms, base::deadline_range, "deadline", defaults.deadline_ms);
+    take_number(options.interval_ms, base::interval_range, "interval", defaults.interval_ms);
     if (options.redact != nullptr) defaults.redact = base::redaction::parse(options.redact);
     return defaults;
 }
@@ -147,6 +163,7 @@ int start_threads() noexcept {
     options.tick = advance_tick;
     options.dump = dump;
     options.tick_interval = std::chrono::nanoseconds(tick_ns);
+    options.signal_interval = std::chrono::milliseconds(parts().config.interval_ms);
     const int watchdog_error = watch.start(options);
     if (watchdog_error != 0) log_problem("no thread could be made: SIGUSR1 will not dump");
     if (!parts().hooked &&
@@ -208,9 +225,13 @@ int corodump_install_v1(const corodump_options_v1* options) noexcept {
     if (getauxval(AT_SECURE) != 0) return ECANCELED;
     const std::lock_guard lock(install_mutex);
     if (installed) return EALREADY;
-    if (options == nullptr || options->size_bytes < sizeof(corodump_options_v1)) return EINVAL;
+    // A service that was built with earlier headers gives fewer members, one with later ones more.
+    constexpr std::size_t least_bytes = offsetof(corodump_options_v1, max_frames);
+    if (options == nullptr || options->size_bytes < least_bytes) return EINVAL;
+    corodump_options_v1 known{};
+    std::memcpy(&known, options, std::min<std::size_t>(options->size_bytes, sizeof known));
     try {
-        const int error = install_parts(*options);
+        const int error = install_parts(known);
         installed = error == 0;
         return error;
     } catch (const std::bad_alloc&) {

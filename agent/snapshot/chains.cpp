@@ -5,6 +5,7 @@
 
 #include "agent/sources/layout.hpp"
 
+#include "agent/base/clock.hpp"
 #include "agent/base/safe_copy.hpp"
 #include "agent/sources/descriptions.hpp"
 #include "agent/sources/frame_memory.hpp"
@@ -29,6 +30,7 @@ enum mark : std::uint8_t {
 };
 
 constexpr unsigned detail_tag_slot = 1;
+constexpr std::uint32_t frames_per_look_at_the_clock = 1024;
 constexpr std::size_t max_head_words = 64;
 constexpr std::size_t argument_words = 8;
 constexpr std::size_t far_argument_words = 24;  ///< for a frame without a caller: clang at -O0
@@ -80,6 +82,10 @@ bool shares_any(std::span<const std::uint64_t> awaiter, std::span<const std::uin
 chain_counts chain_builder::build() noexcept {
     const auto count = static_cast<std::uint32_t>(frames_.size());
     for (std::uint32_t i = 0; i < count; ++i) {
+        if (i % frames_per_look_at_the_clock == 0 && deadline_passed()) {
+            leave_alone(i);
+            break;
+        }
         if (i + frames_ahead < count) fetch(frames_[i + frames_ahead]);
         read(i);
     }
@@ -89,6 +95,16 @@ chain_counts chain_builder::build() noexcept {
     if (may_be_joined_) follow_entries();
     count_chains();
     return counts_;
+}
+
+bool chain_builder::deadline_passed() const noexcept {
+    return deadline_ns_ != 0 && base::monotonic_ns() > deadline_ns_;
+}
+
+/// The frames from `first` on stay tasks of their own, of which only the record is known.
+void chain_builder::leave_alone(std::uint32_t first) noexcept {
+    counts_.late = frames_.size() - first;
+    for (model::frame& f : frames_.subspan(first)) settle(f, 0);
 }
 
 /// Entries lead to leaves, which are known once chains are.
@@ -496,7 +512,7 @@ void chain_builder::count_chains() noexcept {
         std::uint64_t depth = 1;
         std::uint32_t at = f.first_child;
         for (; at != no_index && !frames_[at].root; at = frames_[at].first_child) ++depth;
-        if (depth > model::max_chain_frames) counts_.cut += depth - model::max_chain_frames;
+        if (depth > max_depth_) counts_.cut += depth - max_depth_;
     }
 }
 

@@ -36,14 +36,19 @@ struct chain_counts {
     std::uint64_t cycles = 0;
     std::uint64_t unreadable = 0;
     std::uint64_t cut = 0;
+    std::uint64_t late = 0;  ///< frames that were not read: the deadline had passed
     std::uint64_t roots = 0;
 };
 
 class chain_builder {
 public:
     chain_builder(std::span<model::frame> frames, const sources::frame_index& index,
-                  sources::type_facts& types) noexcept
-        : frames_(frames), index_(index), types_(types) {}
+                  sources::type_facts& types, const model::limits& limits) noexcept
+        : frames_(frames),
+          index_(index),
+          types_(types),
+          max_depth_(limits.depth),
+          deadline_ns_(limits.deadline_ns) {}
 
     /// Fills state, activity, definition, site, parent, first_child, next_sibling and root.
     chain_counts build() noexcept;
@@ -54,6 +59,8 @@ public:
 
 private:
     [[nodiscard]] static bool is_coroutine(std::uint64_t address, code_names& code) noexcept;
+    [[nodiscard]] bool deadline_passed() const noexcept;
+    void leave_alone(std::uint32_t first) noexcept;
     void read(std::uint32_t index) noexcept;
     void settle(model::frame& f, std::uint64_t tag_word) noexcept;
     void note_children(std::uint32_t parent) noexcept;
@@ -92,6 +99,8 @@ private:
     std::span<model::frame> frames_;
     const sources::frame_index& index_;
     sources::type_facts& types_;
+    const unsigned max_depth_;
+    const std::int64_t deadline_ns_;
     chain_counts counts_;
     bool may_be_joined_ = false;        ///< some promise type has a handler that may join
     std::uint32_t looks_ = 0;           ///< at the heap

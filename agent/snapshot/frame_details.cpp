@@ -75,13 +75,15 @@ std::string_view endpoint(const sockaddr_storage& address, socklen_t bytes,
 
 frame_details::frame_details(base::arena& memory, std::span<const model::frame> frames,
                              const sources::frame_index& index, sources::type_facts& types,
-                             code_names& code, redaction redact) noexcept
+                             code_names& code, redaction redact,
+                             std::size_t max_text_bytes) noexcept
     : memory_(memory),
       frames_(frames),
       index_(index),
       types_(types),
       code_(code),
       redact_(redact),
+      max_text_bytes_(max_text_bytes),
       places_(memory.allocate_zeroed<place>(max_places)),
       type_texts_(memory.allocate_zeroed<type_text>(max_types)),
       arguments_(memory.allocate_zeroed<argument_text>(max_arguments)),
@@ -176,7 +178,7 @@ void frame_details::add_local(std::string_view name, std::string_view type,
     to = {name, type, {}, false, true, redacted};
     if (to.redacted) return;
     const std::size_t begin = local_text_.size();
-    const auto outcome = sources::read_value(shape, address, local_text_);
+    const auto outcome = sources::read_value(shape, address, max_text_bytes_, local_text_);
     to.readable = outcome != sources::value_outcome::unreadable;
     to.literal = outcome == sources::value_outcome::literal;
     to.value = local_text_.view().substr(begin);

@@ -46,7 +46,7 @@ class frame_details final : public model::details {
 public:
     frame_details(base::arena& memory, std::span<const model::frame> frames,
                   const sources::frame_index& index, sources::type_facts& types, code_names& code,
-                  redaction redact) noexcept;
+                  redaction redact, std::size_t max_text_bytes) noexcept;
 
     model::location where(std::uint64_t site_key) override;
     std::span<const model::local> locals(const model::frame& f) override;
@@ -123,6 +123,7 @@ private:
     sources::type_facts& types_;
     code_names& code_;
     redaction redact_;
+    const std::size_t max_text_bytes_;
     std::span<place> places_;
     std::span<type_text> type_texts_;
     std::span<argument_text> arguments_;

@@ -28,6 +28,7 @@ T* make_in(base::arena& memory, A&&... arguments) noexcept {
 
 model::snapshot& snapshot_builder::build(const build_options& options) noexcept {
     snapshot_ = {};
+    snapshot_.limits = options.limits;
     index_ = nullptr;
     warnings_used_ = 0;
     warnings_ = memory_.allocate_span<std::string_view>(max_warnings);
@@ -45,13 +46,14 @@ model::snapshot& snapshot_builder::build(const build_options& options) noexcept 
     auto* const index =
         make_in<sources::frame_index>(memory_, memory_, copied.frames, copied.outside, *types);
     auto* const details = make_in<frame_details>(memory_, memory_, copied.frames, *index, *types,
-                                                 code_, options.redact);
+                                                 code_, options.redact,
+                                                 options.max_text_bytes);
     if (index == nullptr || details == nullptr) {
         warn("no memory for a snapshot");
         return snapshot_;
     }
     index_ = index;
-    chain_builder builder(copied.frames, *index, *types);
+    chain_builder builder(copied.frames, *index, *types, options.limits);
     const chain_counts chains = builder.build();
     snapshot_.counts.untracked = builder.count_untracked(code_);
     snapshot_.frames = copied.frames;
@@ -60,7 +62,7 @@ model::snapshot& snapshot_builder::build(const build_options& options) noexcept 
     snapshot_.details = details;
     sort_roots(chains.roots);
     if (auto* const view = make_in<overview>(memory_, memory_, snapshot_, *details)) view->make();
-    note_losses(chains.cycles);
+    note_losses(chains);
     return snapshot_;
 }
 
@@ -120,18 +122,19 @@ void snapshot_builder::warn(std::string_view text) noexcept {
     snapshot_.warnings = warnings_.first(warnings_used_);
 }
 
-void snapshot_builder::note_losses(std::uint64_t cycles) noexcept {
+void snapshot_builder::note_losses(const chain_counts& chains) noexcept {
     char buffer[256];
     const auto lost = [&](std::uint64_t count, std::string_view what) {
         if (count != 0) warn(base::text(buffer).decimal(count).append(what).view());
     };
     const model::counts& counts = snapshot_.counts;
-    lost(counts.dropped, " frames are left out: over the cap of CORODUMP_MAX_TASKS");
+    lost(counts.dropped, " frames are left out: over the cap of CORODUMP_MAX_FRAMES");
     lost(counts.torn, " frames changed each time they were read, and are left out");
     lost(counts.unreadable, " frames could not be read; their chains end there");
     lost(counts.untracked, " leaves await coroutines that are not tracked");
-    lost(counts.cut, " frames are left out of chains deeper than 256");
-    lost(cycles, " await cycles were found and cut open");
+    lost(counts.cut, " frames are left out of the middle of chains that are too deep");
+    lost(chains.late, " frames were not read, and stand alone: the dump's deadline had passed");
+    lost(chains.cycles, " await cycles were found and cut open");
     lost(memory_.refusals(), " allocations did not fit the snapshot's memory");
 }
 

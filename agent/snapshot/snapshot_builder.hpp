@@ -14,13 +14,17 @@
 
 #include "agent/base/arena.hpp"
 #include "agent/model/snapshot.hpp"
+#include "agent/snapshot/chains.hpp"
 #include "agent/snapshot/frame_details.hpp"
 #include "agent/snapshot/threads.hpp"
+#include "agent/sources/value_reader.hpp"
 
 namespace corodump::snapshot {
 
 struct build_options {
     std::uint64_t max_frames = 2'000'000;
+    model::limits limits;
+    std::uint64_t max_text_bytes = sources::max_string_bytes;  ///< of one local
     redaction redact;
 };
 
@@ -42,7 +46,7 @@ public:
 private:
     [[nodiscard]] std::uint64_t sort_key(std::uint32_t root) const noexcept;
     void sort_roots(std::uint64_t roots) noexcept;
-    void note_losses(std::uint64_t cycles) noexcept;
+    void note_losses(const chain_counts& chains) noexcept;
 
     base::arena& memory_;
     code_names& code_;

@@ -13,7 +13,6 @@ namespace {
 
 using detail::value_kind;
 
-constexpr std::size_t max_string_bytes = 1024;
 
 struct words {
     std::uint64_t at[4] = {};
@@ -47,17 +46,18 @@ value_outcome show_floating(std::uint64_t raw, std::uint8_t bytes, base::text& t
     return value == value && value - value == 0 ? value_outcome::literal : value_outcome::text;
 }
 
-value_outcome show_text(std::uint64_t data, std::uint64_t bytes, base::text& to) noexcept {
+value_outcome show_text(std::uint64_t data, std::uint64_t bytes, std::size_t limit,
+                        base::text& to) noexcept {
     if (bytes > (std::uint64_t{1} << 40U)) return value_outcome::unreadable;
-    return read_text(data, bytes, max_string_bytes, to) ? value_outcome::text
-                                                        : value_outcome::unreadable;
+    return read_text(data, bytes, limit, to) ? value_outcome::text : value_outcome::unreadable;
 }
 
 /// libc++: the low bit of the first byte tells a long string {capacity, size, data}; a short one is
 /// {size * 2, bytes}. (https://libcxx.llvm.org/DesignDocs, little endian, default layout)
-value_outcome show_libcxx(std::uint64_t address, const words& raw, base::text& to) noexcept {
-    if ((raw.at[0] & 1U) != 0) return show_text(raw.at[2], raw.at[1], to);
-    return show_text(address + 1, (raw.at[0] & 0xffU) >> 1U, to);
+value_outcome show_libcxx(std::uint64_t address, const words& raw, std::size_t limit,
+                          base::text& to) noexcept {
+    if ((raw.at[0] & 1U) != 0) return show_text(raw.at[2], raw.at[1], limit, to);
+    return show_text(address + 1, (raw.at[0] & 0xffU) >> 1U, limit, to);
 }
 
 value_outcome show_number(value_shape shape, std::uint64_t raw, base::text& to) noexcept {
@@ -92,7 +92,7 @@ bool read_text(std::uint64_t address, std::size_t bytes, std::size_t limit,
         if (!read_bytes(address + done, buffer, piece)) return false;
         to.append({buffer, piece});
     }
-    if (wanted < bytes) to.append("\xE2\x80\xA6");
+    if (wanted < bytes) to.append("\xE2\x80\xA6 +").decimal(bytes - wanted).append(" bytes");
     return true;
 }
 
@@ -104,12 +104,15 @@ bool read_c_string(std::uint64_t address, std::size_t limit, base::text& to) noe
     const std::size_t bytes =
         end == nullptr ? copied : static_cast<std::size_t>(static_cast<const char*>(end) - buffer);
     to.append({buffer, bytes});
+    if (end == nullptr) to.append("\xE2\x80\xA6");
     return true;
 }
 
-value_outcome read_value(value_shape shape, std::uint64_t address, base::text& to) noexcept {
+value_outcome read_value(value_shape shape, std::uint64_t address, std::size_t limit,
+                         base::text& to) noexcept {
+    limit = std::min(limit, max_string_bytes);
     const auto kind = static_cast<value_kind>(shape.kind);
-    if (kind == value_kind::text) return show_text(address, shape.text_bytes, to);
+    if (kind == value_kind::text) return show_text(address, shape.text_bytes, limit, to);
     words raw;
     const std::size_t bytes = kind == value_kind::string_libcxx      ? 24
                               : kind == value_kind::string_libstdcxx ? 16
@@ -120,16 +123,16 @@ value_outcome read_value(value_shape shape, std::uint64_t address, base::text& t
         case value_kind::none:
             return value_outcome::unreadable;
         case value_kind::string_libstdcxx:
-            return show_text(raw.at[0], raw.at[1], to);
+            return show_text(raw.at[0], raw.at[1], limit, to);
         case value_kind::string_libcxx:
-            return show_libcxx(address, raw, to);
+            return show_libcxx(address, raw, limit, to);
         case value_kind::string_view_libstdcxx:
-            return show_text(raw.at[1], raw.at[0], to);
+            return show_text(raw.at[1], raw.at[0], limit, to);
         case value_kind::string_view_libcxx:
-            return show_text(raw.at[0], raw.at[1], to);
+            return show_text(raw.at[0], raw.at[1], limit, to);
         case value_kind::c_string:
-            return read_c_string(raw.at[0], max_string_bytes, to) ? value_outcome::text
-                                                                  : value_outcome::unreadable;
+            return read_c_string(raw.at[0], limit, to) ? value_outcome::text
+                                                       : value_outcome::unreadable;
         default:
             return show_number(shape, raw.at[0], to);
     }

@@ -4,6 +4,7 @@
 // Threads: watchdog only. Signals: unsafe. Blocks: never. Bounds: the caller's text buffer.
 #pragma once
 
+#include <cstddef>
 #include <cstdint>
 
 #include "agent/base/text.hpp"
@@ -19,12 +20,16 @@ struct value_shape {
 
 enum class value_outcome : std::uint8_t { unreadable, text, literal };
 
-/// Appends the value at `address`.
-value_outcome read_value(value_shape shape, std::uint64_t address, base::text& to) noexcept;
+inline constexpr std::size_t max_string_bytes = 1024;
+
+/// Appends the value at `address`; of a string at most `limit` bytes (no more than
+/// max_string_bytes), and how many more there are.
+value_outcome read_value(value_shape shape, std::uint64_t address, std::size_t limit,
+                         base::text& to) noexcept;
 
 /// Appends the terminated string at `address`, at most `limit` bytes. False: not readable.
 bool read_c_string(std::uint64_t address, std::size_t limit, base::text& to) noexcept;
-/// Appends `bytes` bytes (at most `limit`). False: not all of them could be read.
+/// Appends `bytes` bytes (at most `limit`, and how many more). False: not all could be read.
 bool read_text(std::uint64_t address, std::size_t bytes, std::size_t limit,
                base::text& to) noexcept;
 

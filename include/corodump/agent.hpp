@@ -23,10 +23,16 @@ struct corodump_options_v1 {
     std::uint32_t size_bytes;  ///< of this struct: later versions append members
     std::int32_t signal;       ///< 0: SIGUSR1
     const char* directory;     ///< nullptr: /tmp
-    std::uint64_t max_tasks;   ///< 0: 2,000,000
+    std::uint64_t max_tasks;   ///< 0: 1,000,000
     std::uint32_t max_files;   ///< 0: 16
     std::uint32_t flags;       ///< low byte: options::stack_signal, CORODUMP_NO_STACK_SIGNAL: none
     const char* redact;        ///< nullptr: the default patterns; "none": nothing is redacted
+    std::uint64_t max_frames;  ///< 0: 2,000,000
+    std::uint64_t max_bytes;   ///< 0: 1 GiB
+    std::uint32_t max_depth;   ///< 0: 256
+    std::uint32_t max_text_bytes;  ///< 0: 1,024
+    std::uint32_t deadline_ms;     ///< 0: 5,000
+    std::uint32_t interval_ms;     ///< 0: 200
 };
 /// 0 or an errno: EALREADY (an agent runs), EAGAIN (no thread could be made), ECANCELED (off by
 /// CORODUMP_OFF or in a set-user-id program), EINVAL.
@@ -42,14 +48,22 @@ CORODUMP_API int corodump_dump_v1(char* path, std::size_t path_bytes,
 namespace corodump {
 inline namespace abi_v1 {
 
-/// What the environment also sets, and wins: CORODUMP_DIR, CORODUMP_SIGNAL, CORODUMP_STACK_SIGNAL, CORODUMP_MAX_TASKS,
-/// CORODUMP_MAX_FILES, CORODUMP_REDACT, CORODUMP_OFF.
+/// The environment has a variable for each, which wins: the README has the table.
 struct options {
     std::string directory;        ///< empty: /tmp
     int signal = 0;               ///< 0: SIGUSR1
     /// By which threads that run are asked for their stacks; 0: SIGRTMAX-2, negative: never.
     int stack_signal = 0;
-    std::uint64_t max_tasks = 0;  ///< frames in one dump; 0: 2,000,000
+    /// Bounds of one dump; what lies beyond is left out and counted in it. 0: the default.
+    std::uint64_t max_tasks = 0;   ///< those suspended longest come first; 1,000,000
+    std::uint64_t max_frames = 0;  ///< looked at; 2,000,000
+    std::uint64_t max_bytes = 0;   ///< of the file, to within one task; 1 GiB
+    std::uint32_t max_depth = 0;   ///< frames of one chain, from 4 to 256; 256
+    std::uint32_t max_text_bytes = 0;            ///< of one local, from 8 to 1,024; 1,024
+    std::chrono::milliseconds deadline{0};       ///< from the request on; 5 s
+    /// From the end of one dump for a signal to the start of the next: signals that come meanwhile
+    /// are answered by one dump. 200 ms.
+    std::chrono::milliseconds interval{0};
     std::uint32_t max_files = 0;  ///< dumps of this service kept in the directory; 0: 16
     /// Comma-separated patterns of names whose values are not shown; empty: the default; "none".
     std::string redact;
@@ -58,12 +72,21 @@ struct options {
 /// Errors: as corodump_install_v1, in std::generic_category. Nothing is changed then, and the
 /// service runs on without an agent.
 [[nodiscard]] inline std::error_code install(const options& chosen = {}) noexcept {
-    const corodump_options_v1 plain{
-        sizeof(corodump_options_v1), chosen.signal,
-        chosen.directory.empty() ? nullptr : chosen.directory.c_str(), chosen.max_tasks,
-        chosen.max_files,
-        chosen.stack_signal < 0 ? CORODUMP_NO_STACK_SIGNAL
-                                : static_cast<std::uint32_t>(chosen.stack_signal) & 0xffU, chosen.redact.empty() ? nullptr : chosen.redact.c_str()};
+    corodump_options_v1 plain{};
+    plain.size_bytes = sizeof plain;
+    plain.signal = chosen.signal;
+    plain.directory = chosen.directory.empty() ? nullptr : chosen.directory.c_str();
+    plain.max_tasks = chosen.max_tasks;
+    plain.max_files = chosen.max_files;
+    plain.flags = chosen.stack_signal < 0 ? CORODUMP_NO_STACK_SIGNAL
+                                          : static_cast<std::uint32_t>(chosen.stack_signal) & 0xffU;
+    plain.redact = chosen.redact.empty() ? nullptr : chosen.redact.c_str();
+    plain.max_frames = chosen.max_frames;
+    plain.max_bytes = chosen.max_bytes;
+    plain.max_depth = chosen.max_depth;
+    plain.max_text_bytes = chosen.max_text_bytes;
+    plain.deadline_ms = static_cast<std::uint32_t>(chosen.deadline.count());
+    plain.interval_ms = static_cast<std::uint32_t>(chosen.interval.count());
     return {corodump_install_v1(&plain), std::generic_category()};
 }
 /// Ends the agent's threads and gives the signal back. Frames stay tracked.

@@ -119,6 +119,7 @@ public:
         size += bytes.size();
         return true;
     }
+    bool overwrite(std::uint64_t, std::span<const char>) noexcept override { return true; }
     std::uint64_t size = 0;
 };
 
@@ -126,6 +127,10 @@ class string_sink final : public format::byte_sink {
 public:
     bool write(std::span<const char> bytes) noexcept override {
         text.append(bytes.data(), bytes.size());
+        return true;
+    }
+    bool overwrite(std::uint64_t offset, std::span<const char> bytes) noexcept override {
+        text.replace(offset, bytes.size(), bytes.data(), bytes.size());
         return true;
     }
     std::string text;

@@ -26,7 +26,7 @@ TEST(Config, HasDefaultsWhereNothingIsSet) {
     EXPECT_TRUE(got.problems.empty());
     EXPECT_EQ(got.values.directory, "/tmp");
     EXPECT_EQ(got.values.signal, SIGUSR1);
-    EXPECT_EQ(got.values.max_tasks, 2'000'000U);
+    EXPECT_EQ(got.values.max_tasks, 1'000'000U);
     EXPECT_EQ(got.values.max_files, 16U);
     EXPECT_FALSE(got.values.off);
     EXPECT_EQ(got.values.redact.patterns().size(), 8U);
@@ -37,6 +37,12 @@ TEST(Config, TakesGoodValues) {
                                      {"CORODUMP_SIGNAL", "SIGUSR2"},
                                      {"CORODUMP_MAX_TASKS", "1000"},
                                      {"CORODUMP_MAX_FILES", " 3 "},
+                                     {"CORODUMP_MAX_FRAMES", "5000"},
+                                     {"CORODUMP_MAX_BYTES", "1000000"},
+                                     {"CORODUMP_MAX_DEPTH", "4"},
+                                     {"CORODUMP_MAX_TEXT_BYTES", "80"},
+                                     {"CORODUMP_DEADLINE_MS", "250"},
+                                     {"CORODUMP_INTERVAL_MS", "1"},
                                      {"CORODUMP_REDACT", "pin,card*number"},
                                      {"CORODUMP_OFF", "Yes"}});
     EXPECT_TRUE(got.problems.empty());
@@ -44,6 +50,12 @@ TEST(Config, TakesGoodValues) {
     EXPECT_EQ(got.values.signal, SIGUSR2);
     EXPECT_EQ(got.values.max_tasks, 1000U);
     EXPECT_EQ(got.values.max_files, 3U);
+    EXPECT_EQ(got.values.max_frames, 5000U);
+    EXPECT_EQ(got.values.max_bytes, 1'000'000U);
+    EXPECT_EQ(got.values.max_depth, 4U);
+    EXPECT_EQ(got.values.max_text_bytes, 80U);
+    EXPECT_EQ(got.values.deadline_ms, 250U);
+    EXPECT_EQ(got.values.interval_ms, 1U);
     EXPECT_TRUE(got.values.off);
     EXPECT_TRUE(got.values.redact.matches("CardHolderNumber"));
     EXPECT_FALSE(got.values.redact.matches("password"));
@@ -54,13 +66,14 @@ TEST(Config, KeepsTheDefaultAndSaysWhyForBadValues) {
                                      {"CORODUMP_SIGNAL", "SEGV"},
                                      {"CORODUMP_MAX_TASKS", "0"},
                                      {"CORODUMP_MAX_FILES", "many"},
-                                     {"CORODUMP_OFF", "perhaps"}});
-    ASSERT_EQ(got.problems.size(), 5U);
+                                     {"CORODUMP_OFF", "perhaps"},
+                                     {"CORODUMP_MAX_DEPTH", "257"}});
+    ASSERT_EQ(got.problems.size(), 6U);
     EXPECT_EQ(got.problems[0], "CORODUMP_DIR=\"dumps\" is ignored: the path is not absolute");
     EXPECT_NE(got.problems[1].find("CORODUMP_SIGNAL=\"SEGV\""), std::string::npos);
     EXPECT_EQ(got.values.directory, "/tmp");
     EXPECT_EQ(got.values.signal, SIGUSR1);
-    EXPECT_EQ(got.values.max_tasks, 2'000'000U);
+    EXPECT_EQ(got.values.max_tasks, 1'000'000U);
     EXPECT_EQ(got.values.max_files, 16U);
     EXPECT_FALSE(got.values.off);
 }

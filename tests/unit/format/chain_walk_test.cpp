@@ -93,12 +93,26 @@ TEST(ChainWalk, FindsTheRootOfAFrame) {
     EXPECT_EQ(walk.root_of(3), &join.frames[2]);
 }
 
-TEST(ChainWalk, GivesUpOnARootOverTheBound) {
-    links deep(model::max_chain_frames + 1);
+TEST(ChainWalk, FindsTheRootOfADeepChain) {
+    links deep(5 * model::max_chain_frames);
     deep.link_all();
     const chain_walk walk(deep.all);
-    EXPECT_EQ(walk.root_of(model::max_chain_frames - 1), &deep.frames[0]);
-    EXPECT_EQ(walk.root_of(model::max_chain_frames), nullptr);
+    EXPECT_EQ(walk.root_of(5 * model::max_chain_frames - 1), &deep.frames[0]);
+}
+
+TEST(ChainWalk, KeepsBothEndsOfADeepChain) {
+    links deep(1000);
+    deep.link_all();
+    deep.all.limits.depth = 7;
+    chain_walk walk(deep.all);
+    const chain_walk::frames chain = walk.follow(0);
+    ASSERT_EQ(chain.size(), 7U);
+    constexpr std::size_t kept[] = {0, 1, 2, 996, 997, 998, 999};
+    for (std::size_t i = 0; i < 7; ++i) EXPECT_EQ(chain[i], &deep.frames[kept[i]]) << i;
+    EXPECT_EQ(walk.last_cut(), 993U);
+    EXPECT_EQ(walk.follow(995).size(), 5U);
+    EXPECT_EQ(walk.last_cut(), 0U);
+    EXPECT_EQ(walk.cut_frames(), 993U);
 }
 
 TEST(ChainWalk, CountsAllChildrenAndKeepsTheFirst) {

@@ -652,6 +652,50 @@ TEST(DumpWriter, CutsDeepChainsAndCountsTheRest) {
     EXPECT_EQ(w.outcome.cut_frames, 10U);
 }
 
+TEST(DumpWriter, TellsWhereADeepChainLacksItsMiddle) {
+    world w;
+    w.chain(20);
+    w.all.limits.depth = 6;
+    const ordered_json task = w.task();
+    EXPECT_EQ(task["cut"], 14);
+    // The awaitable comes last: what the task waits for is never cut.
+    EXPECT_EQ(task["await_chain"].size(), 7U);
+    EXPECT_TRUE(task["await_chain"].back().contains("awaitable"));
+    EXPECT_EQ(task["await_chain"][5]["address"], w.id(19).substr(0, w.id(19).find('.')));
+}
+
+TEST(DumpWriter, LeavesOutTasksOverTheLimitAndSaysSo) {
+    world w;
+    for (int i = 0; i < 5; ++i) w.chain(2);
+    w.all.limits.tasks = 3;
+    const ordered_json all = w.json();
+    EXPECT_EQ(all["tasks"].size(), 3U);
+    EXPECT_EQ(all["left_out"], ordered_json::parse(R"({"tasks": 2, "reason": "max_tasks"})"));
+    EXPECT_EQ(all["dump"]["complete"], false);
+    EXPECT_EQ(w.outcome.left_out, 2U);
+}
+
+TEST(DumpWriter, EndsBeforeTheLimitOfBytesWhereverTheHeadIsByThen) {
+    world w;
+    for (int i = 0; i < 5000; ++i) w.chain(3);
+    w.all.limits.bytes = std::uint64_t{1} << 20U;
+    const ordered_json all = w.json();
+    EXPECT_EQ(all["dump"]["complete"], false);
+    EXPECT_EQ(all["left_out"]["reason"], "max_bytes");
+    EXPECT_EQ(all["tasks"].size() + all["left_out"]["tasks"].get<std::size_t>(), 5000U);
+    EXPECT_LE(w.outcome.bytes, w.all.limits.bytes);
+    EXPECT_GT(w.outcome.bytes, w.all.limits.bytes / 2);
+}
+
+TEST(DumpWriter, EndsAtTheDeadline) {
+    world w;
+    for (int i = 0; i < 100; ++i) w.chain(1);
+    w.all.limits.deadline_ns = 1;  // long ago
+    const ordered_json all = w.json();
+    EXPECT_TRUE(all["tasks"].empty());
+    EXPECT_EQ(all["left_out"], ordered_json::parse(R"({"tasks": 100, "reason": "deadline"})"));
+}
+
 TEST(DumpWriter, CountsCutFramesOnceWhereAGroupShowsTheChain) {
     world w;
     const std::uint32_t deep = w.chain(model::max_chain_frames + 10);

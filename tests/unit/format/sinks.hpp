@@ -15,6 +15,10 @@ public:
         text.append(bytes.data(), bytes.size());
         return true;
     }
+    bool overwrite(std::uint64_t offset, std::span<const char> bytes) noexcept override {
+        text.replace(offset, bytes.size(), bytes.data(), bytes.size());
+        return true;
+    }
     std::string text;
 };
 
@@ -28,6 +32,7 @@ public:
         left_ -= bytes.size();
         return true;
     }
+    bool overwrite(std::uint64_t, std::span<const char>) noexcept override { return true; }
     std::size_t calls = 0;
 
 private:

@@ -20,7 +20,7 @@ shown show(const T& value) {
     char buffer[4096];
     base::text text(buffer);
     const value_shape shape{static_cast<std::uint8_t>(detail::kind_of<T>()), sizeof(T), 0};
-    const auto outcome = read_value(shape, reinterpret_cast<std::uint64_t>(&value), text);
+    const auto outcome = read_value(shape, reinterpret_cast<std::uint64_t>(&value), max_string_bytes, text);
     return {outcome, std::string(text.view())};
 }
 
@@ -53,15 +53,15 @@ TEST(ValueReader, ShowsShortAndLongStrings) {
 
 TEST(ValueReader, CutsLongStrings) {
     const std::string text = show(std::string(5000, 'x')).text;
-    EXPECT_EQ(text.size(), 1024U + 3U);
-    EXPECT_TRUE(text.ends_with("\xE2\x80\xA6"));
+    EXPECT_EQ(text.find_first_not_of('x'), 1024U);
+    EXPECT_EQ(text.substr(1024), "\xE2\x80\xA6 +3976 bytes");
 }
 
 TEST(ValueReader, SaysWhatItCannotRead) {
     char buffer[64];
     base::text text(buffer);
     const value_shape shape{static_cast<std::uint8_t>(detail::value_kind::signed_integer), 4, 0};
-    EXPECT_EQ(read_value(shape, 16, text), value_outcome::unreadable);
+    EXPECT_EQ(read_value(shape, 16, max_string_bytes, text), value_outcome::unreadable);
     const char* const dangling = reinterpret_cast<const char*>(16);
     EXPECT_EQ(show(dangling).outcome, value_outcome::unreadable);
 }
