@@ -18,6 +18,7 @@
 #include <cstring>
 #include <filesystem>
 #include <fstream>
+#include <sstream>
 #include <stdexcept>
 
 extern char** environ;
@@ -107,37 +108,6 @@ void apply_limits(const setup& with) {
 }
 
 }  // namespace
-
-// --- in the host --------------------------------------------------------------------------------
-
-void give_up(const char* file, int line, const char* condition) noexcept {
-    dprintf(2, "%s:%d: %s (errno %d)\n", file, line, condition, errno);
-    _exit(gave_up);
-}
-
-void tell(std::string_view line) noexcept {
-    char text[512];
-    const std::size_t bytes = std::min(line.size(), sizeof text - 1);
-    std::memcpy(text, line.data(), bytes);
-    text[bytes] = '\n';
-    CHAOS_REQUIRE(write(1, text, bytes + 1) == static_cast<ssize_t>(bytes + 1));
-}
-
-std::string_view hear() noexcept {
-    static char text[512];
-    std::size_t bytes = 0;
-    while (bytes < sizeof text) {
-        const ssize_t got = read(0, text + bytes, 1);
-        if (got < 0 && errno == EINTR) continue;
-        if (got != 1 || text[bytes] == '\n') break;
-        ++bytes;
-    }
-    return {text, bytes};
-}
-
-void stay() noexcept {
-    for (;;) pause();
-}
 
 bool is_long() noexcept {
     const char* const chosen = std::getenv("CORODUMP_CHAOS");
@@ -369,6 +339,38 @@ bool host::is_alive() {
 void host::expect_answers() {
     say("ping");
     await("pong");
+}
+
+void host::expect_probe_blocks() {
+    say("probe");
+    const std::string line = await_line();
+    ASSERT_TRUE(line.starts_with("probe ")) << line;
+    const long tid = std::stol(line.substr(6));
+    // Nothing tells when a thread begins to block; allocators also spin and nap on their locks.
+    const std::set<long> blocking{SYS_futex, SYS_nanosleep, SYS_clock_nanosleep, SYS_sched_yield};
+    while (clock::now() < deadline_) {
+        const std::string in = of_thread(tid, "syscall");
+        if (!in.empty() && blocking.contains(std::strtol(in.c_str(), nullptr, 10))) return;
+        ASSERT_EQ(untaken_lines(), "") << "the lock is not held";
+        poll(nullptr, 0, 1);
+    }
+    ADD_FAILURE() << "the probe neither blocks nor ends";
+}
+
+std::string host::of_thread(long tid, std::string_view file) const {
+    return of_process("task/" + std::to_string(tid) + '/' + std::string(file));
+}
+
+std::string host::of_process(std::string_view file) const {
+    std::ifstream from("/proc/" + std::to_string(pid_) + '/' + std::string(file));
+    std::ostringstream content;
+    content << from.rdbuf();
+    return content.str();
+}
+
+const std::string& host::untaken_lines() {
+    if (lines_ >= 0) drain(lines_, pending_lines_);
+    return pending_lines_;
 }
 
 // --- other --------------------------------------------------------------------------------------

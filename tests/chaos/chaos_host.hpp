@@ -26,22 +26,10 @@
 #include <utility>
 #include <vector>
 
+#include "tests/chaos/host_side.hpp"
 #include "tests/integration/support_dump.hpp"
 
 namespace chaos {
-
-/// In the host: ends it with a message and status 99.
-#define CHAOS_REQUIRE(condition) \
-    ((condition) ? static_cast<void>(0) : ::chaos::give_up(__FILE__, __LINE__, #condition))
-[[noreturn]] void give_up(const char* file, int line, const char* condition) noexcept;
-inline constexpr int gave_up = 99;
-
-/// In the host, and without malloc or stdio, since either may be what is stuck.
-/// @{
-void tell(std::string_view line) noexcept;
-[[nodiscard]] std::string_view hear() noexcept;  ///< empty at the end of the test's patience
-[[noreturn]] void stay() noexcept;               ///< sleeps for ever
-/// @}
 
 /// CORODUMP_CHAOS=long makes the long rounds: 10,000 signals, 500 kills, 1,000 dumps.
 [[nodiscard]] bool is_long() noexcept;
@@ -100,6 +88,14 @@ public:
     /// Fails the test unless the host still answers: it must be in hear(), and tell "pong" to
     /// "ping".
     void expect_answers();
+    /// Has the host's probe run, and fails the test unless it blocks on a lock: proof that the lock
+    /// is held which the agent is to do without.
+    void expect_probe_blocks();
+    /// What /proc/<pid>/task/<tid>/<file> says.
+    [[nodiscard]] std::string of_thread(long tid, std::string_view file) const;
+    [[nodiscard]] std::string of_process(std::string_view file) const;
+    /// Lines the host told that nobody awaited.
+    [[nodiscard]] const std::string& untaken_lines();
 
 private:
     struct pipes;
