@@ -126,6 +126,7 @@ struct host::pipes {
 };
 
 void host::prepare(const setup& with) {
+    ::signal(SIGPIPE, SIG_IGN);  // say() to a host that has died
     deadline_ = clock::now() + with.deadline;
     const char* const temporary = std::getenv("TMPDIR");
     root_ = std::string(temporary != nullptr ? temporary : "/tmp") + "/corodump-chaos-XXXXXX";
@@ -142,6 +143,7 @@ void host::prepare(const setup& with) {
 
 void host::become_child(pipes& ends, const setup& with) {
     prctl(PR_SET_PDEATHSIG, SIGKILL);
+    ::signal(SIGPIPE, SIG_DFL);
     setpgid(0, 0);
     // Above 2, whatever numbers the test's own process had free.
     const int in = fcntl(ends.in[0], F_DUPFD_CLOEXEC, 3);
