@@ -200,6 +200,8 @@ host::~host() {
         reap();
     }
     if (pid_ > 0) kill(-pid_, SIGKILL);  // what the host itself has started
+    for (const char* const report : {"AddressSanitizer", "ThreadSanitizer", "runtime error: "})
+        if (errors().find(report) != std::string::npos) ADD_FAILURE() << error_text_;
     for (const int fd : {pidfd_, to_host_, lines_, errors_, watch_})
         if (fd >= 0) close(fd);
     std::error_code ignored;
