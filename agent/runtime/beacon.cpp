@@ -1,6 +1,9 @@
 #include "agent/runtime/beacon.hpp"
 
+#include <pthread.h>
+#include <signal.h>
 #include <sys/mman.h>
+#include <time.h>
 #include <unistd.h>
 
 #include <algorithm>
@@ -20,15 +23,32 @@ void set_text(char (&to)[N], std::string_view text) noexcept {
     to[bytes] = '\0';
 }
 
+/// Makes the file one page long. Where a limit on file size (RLIMIT_FSIZE) forbids even that, the
+/// kernel sends SIGXFSZ besides, which would kill the host: it is taken here.
+int make_page_long(int fd) noexcept {
+    sigset_t over_limit, before;
+    sigemptyset(&over_limit);
+    sigaddset(&over_limit, SIGXFSZ);
+    pthread_sigmask(SIG_BLOCK, &over_limit, &before);
+    const int error = ftruncate(fd, page_bytes) == 0 ? 0 : errno;
+    const timespec at_once{};
+    if (error == EFBIG && sigismember(&before, SIGXFSZ) == 0)
+        sigtimedwait(&over_limit, nullptr, &at_once);
+    pthread_sigmask(SIG_SETMASK, &before, nullptr);
+    return error;
+}
+
 }  // namespace
 
 int beacon_page::raise(int signal, std::string_view directory) noexcept {
     const int fd = memfd_create(model::beacon_mapping_name, MFD_CLOEXEC);
     if (fd < 0) return errno;
+    int error = make_page_long(fd);
     void* mapped = MAP_FAILED;
-    if (ftruncate(fd, page_bytes) == 0)
+    if (error == 0) {
         mapped = mmap(nullptr, page_bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE, fd, 0);
-    const int error = mapped == MAP_FAILED ? errno : 0;
+        if (mapped == MAP_FAILED) error = errno;
+    }
     close(fd);
     if (error != 0) return error;
     auto* const page = new (mapped) model::beacon{};
