@@ -8,7 +8,6 @@
 #include <cstring>
 
 #include "agent/base/clock.hpp"
-#include "agent/base/retention.hpp"
 #include "agent/base/text.hpp"
 #include "agent/format/dump_writer.hpp"
 #include "agent/triggers/signal_trigger.hpp"
@@ -174,8 +173,8 @@ void dumper::dump(const triggers::dump_request& request, triggers::dump_outcome&
     memory_.release(kept_bytes);
     static_cast<void>(reserve_.reserve());
     if (result.ok())
-        static_cast<void>(base::apply_retention(config_->directory.c_str(), facts_.comm.view(),
-                                                static_cast<unsigned>(config_->max_files)));
+        retained_ = base::apply_retention(config_->directory.c_str(), facts_.comm.view(),
+                                          static_cast<unsigned>(config_->max_files));
 }
 
 }  // namespace corodump::runtime
