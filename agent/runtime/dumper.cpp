@@ -105,7 +105,7 @@ void dumper::describe_request(model::snapshot& to, const triggers::dump_request&
     to.id = id.view();
     if (request.stuck)
         builder_.warn("the signal was taken by the watchdog: the signal thread did not answer");
-    if (by_signal && triggers::signal_taken_over())
+    if (triggers::signal_taken_over())
         builder_.warn("the signal's handler was taken over after the agent was installed");
     if (!triggers::signal_installed()) return;
     const triggers::unblocked_threads older =
