@@ -172,9 +172,11 @@ void dumper::dump(const triggers::dump_request& request, triggers::dump_outcome&
     if (!result.ok()) set_text(outcome.text, result.what);
     memory_.release(kept_bytes);
     static_cast<void>(reserve_.reserve());
-    if (result.ok())
-        retained_ = base::apply_retention(config_->directory.c_str(), facts_.comm.view(),
-                                          static_cast<unsigned>(config_->max_files));
+    if (!result.ok()) return;
+    const std::string_view path = outcome.path;
+    retained_ = base::apply_retention(
+        config_->directory.c_str(), facts_.comm.view(), static_cast<unsigned>(config_->max_files),
+        {path.substr(path.rfind('/') + 1), made.time_unix_ns / 1'000'000'000});
 }
 
 }  // namespace corodump::runtime

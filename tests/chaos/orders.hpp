@@ -1,6 +1,6 @@
-// The service that most chaos hosts are: orders that wait for their backend. A dump of it has as many
-// tasks of two frames as there are orders; what the host itself has is whole as long as every order
-// still ends with its number.
+// The service that most chaos hosts are: orders that wait for their backend. A dump of it has as
+// many tasks of two frames as there are orders; what the host itself has is whole as long as every
+// order still ends with its number.
 #pragma once
 
 #include <gtest/gtest.h>
@@ -16,7 +16,8 @@
 
 namespace orders {
 
-/// Ends the host with `gave_up` unless its orders are whole, answering "ping" with "pong" till "end".
+/// Ends the host with `gave_up` unless its orders are whole, answering "ping" with "pong" till
+/// "end".
 inline void serve(service& of) {
     for (std::string_view line = chaos::hear(); line == "ping"; line = chaos::hear())
         chaos::tell("pong");

@@ -1,5 +1,5 @@
-// Cases 12 to 23: the signal itself. It makes a dump, merges, chains, keeps errno, interrupts nothing
-// and never kills.
+// Cases 12 to 23: the signal itself. It makes a dump, merges, chains, keeps errno, interrupts
+// nothing and never kills.
 #include <errno.h>
 #include <gtest/gtest.h>
 #include <netinet/in.h>
@@ -211,7 +211,7 @@ TEST(Chaos, Case16_AHandlerInstalledAfterIsReported) {
         set_action(SIGUSR1, [](int) { chaos::tell("mine"); });
         chaos::tell("ready");
         CHAOS_REQUIRE(chaos::hear() == "dump");
-        CHAOS_REQUIRE(corodump::dump_now().error == std::error_code());
+        CHAOS_REQUIRE(!corodump::dump_now().error);
         orders::serve(waiting);
     });
     host.await_ready();
@@ -303,9 +303,9 @@ constexpr std::size_t small_stack_bytes = 8192;
 
 /// 8 KiB with a page below that nobody may touch.
 char* small_stack() {
-    auto* const memory = static_cast<char*>(mmap(nullptr, page_bytes + small_stack_bytes,
-                                                 PROT_READ | PROT_WRITE,
-                                                 MAP_PRIVATE | MAP_ANONYMOUS, -1, 0));
+    auto* const memory =
+        static_cast<char*>(mmap(nullptr, page_bytes + small_stack_bytes, PROT_READ | PROT_WRITE,
+                                MAP_PRIVATE | MAP_ANONYMOUS, -1, 0));
     CHAOS_REQUIRE(memory != MAP_FAILED && mprotect(memory, page_bytes, PROT_NONE) == 0);
     return memory + page_bytes;
 }

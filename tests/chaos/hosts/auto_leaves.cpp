@@ -1,5 +1,6 @@
-// A service that ends in the way its argument names, slowly: in static destructors and exit handlers it
-// says where it is and waits for a word, while the test floods it with signals. Ends with 7.
+// A service that ends in the way its argument names, slowly: in static destructors and exit
+// handlers it says where it is and waits for a word, while the test floods it with signals. Ends
+// with 7.
 #include <unistd.h>
 
 #include <corodump/agent.hpp>

@@ -1,5 +1,6 @@
 // A service with an agent, as a program: it can be preloaded, made set-user-id, and asked to load a
-// second agent. Says what came of that, then "ready", and answers until it hears anything but "ping".
+// second agent. Says what came of that, then "ready", and answers until it hears anything but
+// "ping".
 #include <dlfcn.h>
 #include <sys/auxv.h>
 #include <unistd.h>
@@ -25,8 +26,8 @@ int install_from(void* library) {
         dprintf(2, "%s\n", dlerror());
         return -1;
     }
-    auto* const install = reinterpret_cast<decltype(&corodump_install_v1)>(
-        dlsym(library, "corodump_install_v1"));
+    auto* const install =
+        reinterpret_cast<decltype(&corodump_install_v1)>(dlsym(library, "corodump_install_v1"));
     if (install == nullptr || install == corodump_install_v1) return -2;
     const corodump_options_v1 options{sizeof options, 0, nullptr, 0, 0, 0, nullptr};
     return install(&options);

@@ -1,5 +1,5 @@
-// A host that knows no corodump: it loads a library, calls the function of that name in it, and then
-// closes the library as often as it can. Says whether the agent's library is still loaded.
+// A host that knows no corodump: it loads a library, calls the function of that name in it, and
+// then closes the library as often as it can. Says whether the agent's library is still loaded.
 //
 //     plain_loads LIBRARY FUNCTION AGENT
 #include <dlfcn.h>
