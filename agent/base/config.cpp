@@ -96,9 +96,7 @@ public:
         number("CORODUMP_MAX_FILES", files_range, out_.values.max_files);
         number("CORODUMP_DEADLINE_MS", deadline_range, out_.values.deadline_ms);
         number("CORODUMP_INTERVAL_MS", interval_range, out_.values.interval_ms);
-        if (const auto list = value("CORODUMP_REDACT"); !list.empty()) {
-            out_.values.redact = redaction::parse(list);
-        }
+        redact();
         off();
         return std::move(out_);
     }
@@ -164,6 +162,20 @@ private:
                     std::to_string(range.most));
     }
 
+    /// A list that is not understood must not show what it was meant to hide.
+    void redact() {
+        const std::string_view given = value("CORODUMP_REDACT");
+        if (given.empty()) return;
+        redaction chosen = redaction::parse(given);
+        if (chosen.empty() && lowered(given) != "none")
+            return problem("CORODUMP_REDACT", given,
+                           "no pattern is in it; use none to hide nothing");
+        if (chosen.hides_all_for_want_of_room())
+            out_.problems.emplace_back(
+                "CORODUMP_REDACT has more than 64 patterns: every local and label is hidden");
+        out_.values.redact = std::move(chosen);
+    }
+
     void off() {
         const std::string_view given = value("CORODUMP_OFF");
         if (given.empty()) return;
@@ -193,10 +205,12 @@ redaction redaction::standard() {
 redaction redaction::parse(std::string_view list) {
     redaction out;
     if (lowered(trimmed(list)) == "none") return out;
-    while (!list.empty() && out.patterns_.size() < max_patterns) {
+    while (!list.empty() && out.patterns_.size() <= max_patterns) {
         const std::string_view pattern = trimmed(split_off(list, ','));
         if (!pattern.empty()) out.patterns_.push_back(lowered(pattern));
     }
+    out.overflown_ = out.patterns_.size() > max_patterns;
+    if (out.overflown_) out.patterns_ = {"*"};
     return out;
 }
 

@@ -23,15 +23,18 @@ public:
     /// password, passwd, token, secret, key, auth, cookie, credential
     [[nodiscard]] static redaction standard();
     /// Comma-separated. A pattern matches anywhere in a name, whatever the case; `*` in it stands
-    /// for any characters. "none" alone redacts nothing.
+    /// for any characters. "none" alone redacts nothing. With more than 64 patterns every name
+    /// matches: those left out might be the ones that matter.
     [[nodiscard]] static redaction parse(std::string_view list);
 
     [[nodiscard]] bool matches(std::string_view name) const noexcept;
     [[nodiscard]] bool empty() const noexcept { return patterns_.empty(); }
+    [[nodiscard]] bool hides_all_for_want_of_room() const noexcept { return overflown_; }
     [[nodiscard]] const std::vector<std::string>& patterns() const noexcept { return patterns_; }
 
 private:
     std::vector<std::string> patterns_;  ///< lower case
+    bool overflown_ = false;
 };
 
 /// SIGRTMAX-2: the lowest real-time signals are what programs choose for themselves.

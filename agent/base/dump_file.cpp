@@ -278,7 +278,9 @@ int dump_file::link_unnamed() const noexcept {
 int dump_file::rename_temporary() const noexcept {
     if (syscall(SYS_renameat2, directory_, temporary_, directory_, name_, RENAME_NOREPLACE) == 0)
         return 0;
-    if (errno != EINVAL && errno != ENOSYS) return errno;
+    // Old kernels, file systems that do not know the flag, seccomp filters that do not know the
+    // call.
+    if (errno != EINVAL && errno != ENOSYS && errno != EPERM) return errno;
     // Plain renameat would replace what is there; a hard link does not.
     if (linkat(directory_, temporary_, directory_, name_, 0) != 0) return errno;
     unlinkat(directory_, temporary_, 0);

@@ -28,9 +28,12 @@ namespace {
 // Lines dropped and not told. Added to and taken from by whichever threads log; only a count.
 std::atomic<std::uint64_t> dropped{0};
 
-// One message is one line: a path or an option could hold a line break.
+// One message is one line, and no command to a terminal: a path or an option could hold anything.
 void append_printable(text& line, std::string_view message) noexcept {
-    for (const char c : message) line.append(c == '\n' || c == '\r' ? ' ' : c);
+    for (const char c : message) {
+        const auto byte = static_cast<unsigned char>(c);
+        line.append(byte < 0x20 || byte == 0x7f ? ' ' : c);
+    }
 }
 
 // Laid out here and not by spdlog, whose formatters call localtime or gmtime, which take the time

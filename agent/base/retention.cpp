@@ -15,12 +15,15 @@
 #include <span>
 #include <tuple>
 
+#include "agent/base/clock.hpp"
 #include "agent/base/dump_file.hpp"
+#include "agent/base/text.hpp"
 
 namespace corodump::base {
 namespace {
 
 constexpr std::int64_t stale_temporary_seconds = 3600;
+constexpr std::int64_t clock_tolerance_seconds = 60;  // of machines that share a directory
 
 /// Takes a dump's name apart from the left. Once something did not match, `ok` stays false.
 class name_scanner {
@@ -135,8 +138,9 @@ bool is_our_file(int directory, const char* name, struct stat& status) noexcept 
 
 class retention_pass {
 public:
-    retention_pass(int directory, std::string_view comm) noexcept
-        : directory_(directory), comm_(comm) {}
+    retention_pass(int directory, std::string_view comm, std::string_view just_written,
+                   std::uint64_t latest) noexcept
+        : directory_(directory), comm_(comm), just_written_(just_written), latest_(latest) {}
 
     int look() noexcept {
         return for_each_entry(directory_, [this](std::string_view name) noexcept { see(name); });
@@ -158,9 +162,11 @@ private:
             remove_stale_temporary(name);
             return;
         }
-        const parsed_dump_name parsed = parse_dump_name(name, comm_);
+        parsed_dump_name parsed = parse_dump_name(name, comm_);
         if (!parsed.matches || !is_our_file(directory_, name.data(), status)) return;
         ++seen_;
+        if (name == just_written_) return;
+        if (parsed.time > latest_) parsed.time = 0;
         oldest_.offer(parsed, name);
     }
 
@@ -179,14 +185,30 @@ private:
 
     int directory_;
     std::string_view comm_;
+    std::string_view just_written_;
+    std::uint64_t latest_;  ///< no dump of today's clock has a later time
     unsigned seen_ = 0;
     oldest_files oldest_;
 };
 
-retention_result prune(int directory, std::string_view comm, unsigned max_files) noexcept {
+/// As parsed_dump_name::time.
+std::uint64_t latest_time(std::int64_t utc_seconds) noexcept {
+    if (utc_seconds == 0) return ~std::uint64_t{0};
+    char buffer[32];
+    text written(buffer);
+    append_compact_utc(written, (utc_seconds + clock_tolerance_seconds) * 1'000'000'000);
+    name_scanner scan{written.view()};
+    const std::uint64_t date = scan.digits(8);
+    scan.literal("T");
+    return date * 1'000'000 + scan.digits(6);
+}
+
+retention_result prune(int directory, std::string_view comm, unsigned max_files,
+                       const retention_moment& now) noexcept {
+    const std::uint64_t latest = latest_time(now.utc_seconds);
     retention_result result;
     for (unsigned i = 0; i < retention_bounds::max_passes; ++i) {
-        retention_pass pass{directory, comm};
+        retention_pass pass{directory, comm, now.just_written, latest};
         result.error = pass.look();
         if (result.error != 0) break;
         result.kept = pass.seen();
@@ -221,14 +243,14 @@ parsed_dump_name parse_dump_name(std::string_view name, std::string_view sanitis
     return parsed;
 }
 
-retention_result apply_retention(const char* directory, std::string_view comm,
-                                 unsigned max_files) noexcept {
+retention_result apply_retention(const char* directory, std::string_view comm, unsigned max_files,
+                                 const retention_moment& now) noexcept {
     if (max_files == 0) return {};
     char sanitised[64];
     const std::string_view in_name = sanitise_comm(sanitised, comm);
     const int fd = open(directory, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
     if (fd < 0) return {errno, 0, 0, false};
-    const retention_result result = prune(fd, in_name, max_files);
+    const retention_result result = prune(fd, in_name, max_files, now);
     close(fd);
     return result;
 }

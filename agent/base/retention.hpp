@@ -6,7 +6,9 @@
 //   - it is a regular file (not a link, a FIFO or a directory), and
 //   - it belongs to our effective user.
 // Oldest goes first, by the time and the sequence in its name: the clock of the file system can be
-// reset by whoever copies files. Dot-files that a killed process left behind on a file system
+// reset by whoever copies files. The dump that was just written stays, whatever its time: after the
+// wall clock was set back it has the lowest. Those whose time has not come yet are then from before
+// that, and go first. Dot-files that a killed process left behind on a file system
 // without O_TMPFILE go too, an hour after their last change.
 //
 // Threads: watchdog only. Signals: safe (getdents64 into a fixed buffer; no malloc, no lock).
@@ -34,9 +36,16 @@ struct retention_bounds {
     static constexpr unsigned max_entries = 1'000'000;
 };
 
+/// What apply_retention is to know of the present.
+struct retention_moment {
+    std::string_view just_written;  ///< a file name, never removed
+    std::int64_t utc_seconds = 0;   ///< since 1970; 0: no name is from the future
+};
+
 /// Leaves at most `max_files` dumps of `comm` (as given to final_name) in `directory`; 0 keeps all.
 [[nodiscard]] retention_result apply_retention(const char* directory, std::string_view comm,
-                                               unsigned max_files) noexcept;
+                                               unsigned max_files,
+                                               const retention_moment& now = {}) noexcept;
 
 /// A dump's name taken apart. `time` is 20261122105912 for 20261122T105912Z.
 struct parsed_dump_name {

@@ -49,6 +49,8 @@ void refuse_zombie(const std::string& name, const process_status& status) {
 /// No agent: says what the signal would do, and sends it only where it is asked for and harmless.
 int without_agent(const target_process& target, const std::string& name,
                   const std::string& rejected, bool force, std::ostream& problems) {
+    // What was read may be of another process that has its pid by now.
+    if (!target.alive()) throw trigger_error(exit_problem, name + " has ended");
     const std::string has_none =
         rejected.empty() ? name + " has no corodump agent" : name + ": " + rejected;
     switch (target.status().on(SIGUSR1)) {

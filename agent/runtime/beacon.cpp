@@ -8,13 +8,40 @@
 
 #include <algorithm>
 #include <cerrno>
+#include <cstddef>
+#include <cstdint>
 #include <cstring>
 #include <new>
+#include <span>
+
+#include "agent/base/fd.hpp"
+#include "agent/base/safe_copy.hpp"
+#include "agent/base/text.hpp"
 
 namespace corodump::runtime {
 namespace {
 
 constexpr std::size_t page_bytes = 4096;
+
+/// The beacon at `address` speaks for this process: not for the parent it was forked from.
+bool is_live(std::uint64_t address) noexcept {
+    constexpr std::size_t head_bytes = offsetof(model::beacon, signal);
+    unsigned char head[head_bytes];
+    std::int32_t pid = 0;
+    if (base::safe_copy(head, address, head_bytes) != head_bytes) return false;
+    std::memcpy(&pid, head + offsetof(model::beacon, pid), sizeof pid);
+    return std::memcmp(head, "corodump", sizeof(model::beacon::magic)) == 0 && pid == getpid();
+}
+
+/// Where the mapping of this line of /proc/self/maps begins, if it is a beacon's; 0.
+std::uint64_t beacon_in(std::string_view line) noexcept {
+    const std::size_t name = line.find("/memfd:");
+    if (name == std::string_view::npos) return 0;
+    std::string_view rest = line.substr(name + std::string_view("/memfd:").size());
+    if (!rest.starts_with(model::beacon_mapping_name)) return 0;
+    std::uint64_t start = 0;
+    return base::parse_hex(base::split_off(line, '-'), start) ? start : 0;
+}
 
 template <std::size_t N>
 void set_text(char (&to)[N], std::string_view text) noexcept {
@@ -67,6 +94,25 @@ int beacon_page::raise(int signal, std::string_view directory) noexcept {
 void beacon_page::lower() noexcept {
     if (page_ != nullptr) munmap(page_, page_bytes);
     page_ = nullptr;
+}
+
+bool beacon_page::another_is_raised(const model::beacon* own) noexcept {
+    const auto maps = base::open_file("/proc/self/maps");
+    if (!maps) return false;
+    char buffer[8192];  // a line is some numbers and a path of at most 4,096 bytes
+    for (std::size_t used = 0;;) {
+        const auto got = base::read_some(maps->get(), std::span(buffer).subspan(used));
+        if (!got || *got == 0) return false;
+        std::string_view text(buffer, used + *got);
+        for (std::size_t end; (end = text.find('\n')) != std::string_view::npos;) {
+            const std::uint64_t at = beacon_in(text.substr(0, end));
+            text.remove_prefix(end + 1);
+            if (at != 0 && at != reinterpret_cast<std::uintptr_t>(own) && is_live(at)) return true;
+        }
+        if (text.size() == sizeof buffer) text = {};
+        if (!text.empty()) std::memmove(buffer, text.data(), text.size());
+        used = text.size();
+    }
 }
 
 void beacon_page::show_threads(int signal_tid, int watchdog_tid) noexcept {

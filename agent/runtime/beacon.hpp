@@ -20,6 +20,10 @@ public:
     /// not.
     [[nodiscard]] int raise(int signal, std::string_view directory) noexcept;
     void lower() noexcept;
+    /// True where a beacon of this very process is mapped that is not `own` (which may be null):
+    /// two copies of the library, from different files or in different link namespaces, share no
+    /// variable, but they share the list of mappings. Not for the dump path.
+    [[nodiscard]] static bool another_is_raised(const model::beacon* own) noexcept;
     /// nullptr while lowered.
     [[nodiscard]] model::beacon* page() const noexcept { return page_; }
 

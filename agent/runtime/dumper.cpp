@@ -8,7 +8,6 @@
 #include <cstring>
 
 #include "agent/base/clock.hpp"
-#include "agent/base/retention.hpp"
 #include "agent/base/text.hpp"
 #include "agent/format/dump_writer.hpp"
 #include "agent/triggers/signal_trigger.hpp"
@@ -110,7 +109,7 @@ void dumper::describe_request(model::snapshot& to, const triggers::dump_request&
     to.id = id.view();
     if (request.stuck)
         builder_.warn("the signal was taken by the watchdog: the signal thread did not answer");
-    if (by_signal && triggers::signal_taken_over())
+    if (triggers::signal_taken_over())
         builder_.warn("the signal's handler was taken over after the agent was installed");
     if (!triggers::signal_installed()) return;
     const triggers::unblocked_threads older =
@@ -186,9 +185,11 @@ void dumper::dump(const triggers::dump_request& request, triggers::dump_outcome&
     if (!result.ok()) set_text(outcome.text, result.what);
     memory_.release(kept_bytes);
     static_cast<void>(reserve_.reserve());
-    if (result.ok())
-        static_cast<void>(base::apply_retention(config_->directory.c_str(), facts_.comm.view(),
-                                                static_cast<unsigned>(config_->max_files)));
+    if (!result.ok()) return;
+    const std::string_view path = outcome.path;
+    retained_ = base::apply_retention(
+        config_->directory.c_str(), facts_.comm.view(), static_cast<unsigned>(config_->max_files),
+        {path.substr(path.rfind('/') + 1), made.time_unix_ns / 1'000'000'000});
 }
 
 }  // namespace corodump::runtime

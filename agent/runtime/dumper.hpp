@@ -13,6 +13,7 @@
 #include "agent/base/arena.hpp"
 #include "agent/base/config.hpp"
 #include "agent/base/dump_file.hpp"
+#include "agent/base/retention.hpp"
 #include "agent/base/self_process.hpp"
 #include "agent/runtime/code_symbols.hpp"
 #include "agent/snapshot/snapshot_builder.hpp"
@@ -32,6 +33,10 @@ public:
     /// In a forked child: its dumps are its own.
     void forget() noexcept { sequence_ = 0; }
     [[nodiscard]] std::uint64_t last_task_count() const noexcept { return last_tasks_; }
+    /// What the last dump that was written did to those before it.
+    [[nodiscard]] const base::retention_result& last_retention() const noexcept {
+        return retained_;
+    }
 
 private:
     [[nodiscard]] model::limits limits_of(const triggers::dump_request& request) const noexcept;
@@ -47,6 +52,7 @@ private:
     snapshot::snapshot_builder builder_{memory_, code_};
     base::reserved_descriptors reserve_;
     base::process_facts facts_{};
+    base::retention_result retained_;
     std::span<std::byte> workspace_;
     std::uint64_t sequence_ = 0;
     std::uint64_t last_tasks_ = 0;

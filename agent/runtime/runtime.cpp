@@ -26,6 +26,7 @@ namespace corodump::runtime {
 namespace {
 
 constexpr std::int64_t tick_ns = 8'000'000;
+constexpr std::size_t max_directory_bytes = 400;  // the beacon and the outcome hold whole paths
 
 struct agent_parts {
     base::config config;
@@ -56,6 +57,14 @@ void advance_tick(void*) noexcept {
                             std::memory_order_relaxed);
 }
 
+/// A directory that fills up although a limit was set is something to know.
+void append_retention(base::text& line, const base::retention_result& result) noexcept {
+    if (result.error != 0)
+        line.append("; old dumps were not looked at: ").append(base::error_text(result.error));
+    else if (!result.complete)
+        line.append("; ").decimal(result.kept).append(" dumps are kept: not all could be removed");
+}
+
 void log_outcome(const triggers::dump_outcome& outcome, std::int64_t microseconds) noexcept {
     char buffer[1024];
     base::text line(buffer);
@@ -67,6 +76,7 @@ void log_outcome(const triggers::dump_outcome& outcome, std::int64_t microsecond
             .append(outcome.path);
         line.append(" in ");
         line.fixed(static_cast<double>(microseconds) / 1000.0, 1).append(" ms");
+        append_retention(line, parts().dumps.last_retention());
         return base::log(base::log_level::info, line.view());
     }
     line.append("no dump: ").append(outcome.text).append(" in ");
@@ -114,13 +124,20 @@ void take_number(std::uint64_t given, base::number_range range, const char* name
                 " to " + std::to_string(range.most) + ": the default is used");
 }
 
+int refused(int error, std::string_view why) noexcept {
+    log_problem(why);
+    return error;
+}
+
 base::config defaults_from(const corodump_options_v1& options) {
     base::config defaults;
     if (options.directory != nullptr) {
-        if (options.directory[0] == '/')
-            defaults.directory = options.directory;
+        const std::string_view given = options.directory;
+        if (given.starts_with('/') && given.size() <= max_directory_bytes)
+            defaults.directory = given;
         else
-            log_problem("options::directory is not an absolute path: /tmp is used");
+            log_problem(
+                "options::directory is not an absolute path of at most 400 bytes: /tmp is used");
     }
     if (options.signal != 0) {
         if (base::is_usable_signal(options.signal))
@@ -183,6 +200,11 @@ int start_threads() noexcept {
 
 int install_parts(const corodump_options_v1& options) {
     base::prepare_log();
+    if (beacon_page::another_is_raised(parts_made ? parts().beacon.page() : nullptr)) {
+        log_problem(
+            "another copy of the agent's library runs in this process: this copy stays inactive");
+        return EALREADY;
+    }
     const base::config defaults = defaults_from(options);
     base::parsed_config parsed = base::config_from_environment(defaults);
     if (parsed.values.off) return ECANCELED;
@@ -221,13 +243,15 @@ using namespace corodump::runtime;  // NOLINT(google-build-using-namespace): the
 extern "C" {
 
 int corodump_install_v1(const corodump_options_v1* options) noexcept {
-    // A set-user-id program: who runs it must not choose where files appear.
-    if (getauxval(AT_SECURE) != 0) return ECANCELED;
     const std::lock_guard lock(install_mutex);
-    if (installed) return EALREADY;
+    // A set-user-id program: who runs it must not choose where files appear.
+    if (getauxval(AT_SECURE) != 0)
+        return refused(ECANCELED, "the program runs with another's rights (AT_SECURE): no agent");
+    if (installed) return refused(EALREADY, "an agent runs already: a second one was refused");
     // A service that was built with earlier headers gives fewer members, one with later ones more.
     constexpr std::size_t least_bytes = offsetof(corodump_options_v1, max_frames);
-    if (options == nullptr || options->size_bytes < least_bytes) return EINVAL;
+    if (options == nullptr || options->size_bytes < least_bytes)
+        return refused(EINVAL, "the options are not of a version that this agent knows: no agent");
     corodump_options_v1 known{};
     std::memcpy(&known, options, std::min<std::size_t>(options->size_bytes, sizeof known));
     try {

@@ -78,6 +78,22 @@ TEST(Config, KeepsTheDefaultAndSaysWhyForBadValues) {
     EXPECT_FALSE(got.values.off);
 }
 
+TEST(Config, HidesRatherTooMuchThanTooLittle) {
+    const parsed_config nothing = parse({{"CORODUMP_REDACT", " , ,"}});
+    ASSERT_EQ(nothing.problems.size(), 1U);
+    EXPECT_TRUE(nothing.values.redact.matches("password")) << "the default stays";
+
+    std::string many = "first";
+    for (int i = 1; i < 64; ++i) many += ",p" + std::to_string(i);
+    EXPECT_FALSE(parse({{"CORODUMP_REDACT", many.c_str()}}).values.redact.matches("last"));
+    many += ",last";
+    const parsed_config overflown = parse({{"CORODUMP_REDACT", many.c_str()}});
+    ASSERT_EQ(overflown.problems.size(), 1U);
+    EXPECT_TRUE(overflown.values.redact.matches("last"));
+    EXPECT_TRUE(overflown.values.redact.matches("anything"));
+    EXPECT_TRUE(parse({{"CORODUMP_REDACT", "none"}}).problems.empty());
+}
+
 TEST(Config, TakesAnEmptyValueForUnset) {
     const parsed_config got = parse({{"CORODUMP_DIR", ""}, {"CORODUMP_SIGNAL", "  "}});
     EXPECT_TRUE(got.problems.empty());

@@ -56,7 +56,7 @@ TEST_F(LogTo, APipeIsOneLineEach) {
     ASSERT_EQ(::pipe(ends_), 0);
     {
         const stderr_replaced here(ends_[1]);
-        log(log_level::info, "dumped 3 tasks\nto a path");
+        log(log_level::info, "dumped 3 tasks\nto a\x1bpath");
         log(log_level::warning, std::string(5000, 'x'));
         log(log_level::error, "last");
     }

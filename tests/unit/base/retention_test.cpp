@@ -80,6 +80,25 @@ TEST_F(Retention, RemovesTheOldestByTimeThenSequence) {
     EXPECT_EQ((std::vector<std::string>{dump_name(start, 10), dump_name(start + 10, 1)}), names());
 }
 
+// Chaos 60: the wall clock was set back.
+TEST_F(Retention, KeepsTheDumpJustWrittenAndRemovesThoseFromTheFutureFirst) {
+    for (unsigned i = 1; i <= 3; ++i) make(dump_name(start + 86400, i));
+    make(dump_name(start - 1, 4));
+    make(dump_name(start + 59, 5));  // a neighbour's clock, not the future
+    const std::string written = dump_name(start, 6);
+    make(written);
+    const auto result =
+        apply_retention(directory_.c_str(), "orderd", 4, retention_moment{written, start});
+    EXPECT_EQ(4U, result.kept);
+    EXPECT_EQ(2U, result.removed);
+    EXPECT_EQ((std::vector<std::string>{dump_name(start - 1, 4), written, dump_name(start + 59, 5),
+                                        dump_name(start + 86400, 3)}),
+              names());
+    static_cast<void>(
+        apply_retention(directory_.c_str(), "orderd", 1, retention_moment{written, start}));
+    EXPECT_EQ((std::vector<std::string>{written}), names());
+}
+
 TEST_F(Retention, WorksOffALargeBacklogInAnyOrder) {
     std::vector<unsigned> order(1000);
     for (unsigned i = 0; i < order.size(); ++i) order[i] = i;
