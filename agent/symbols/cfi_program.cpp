@@ -251,6 +251,7 @@ void cfi_program::copy_row(unwind_row& into) const noexcept {
     into.signal_frame = function_->cie.signal_frame;
     into.signed_return = now_.signed_return;
     into.count = 0;
+    into.depth = {};
     const std::uint64_t link = function_->cie.return_register;
     into.return_address = link < register_count ? now_.rules[link] : register_rule{};
     for (const register_rule& rule : now_.rules) {

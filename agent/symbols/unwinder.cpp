@@ -11,7 +11,7 @@ namespace corodump::symbols {
 namespace {
 
 #if defined(__aarch64__)
-// A leaf function's CFA may be where sp is, and its return address in a register still.
+// An interrupted function may have its return address in a register still.
 constexpr bool calls_push = false;
 constexpr unsigned link_register = 30;
 #else
@@ -102,9 +102,6 @@ bool walk::step(unwind_row& row) noexcept {
     if (row.return_address.kind == rule_kind::undefined) return stop(unwind_end::complete);
     std::uint64_t cfa = 0;
     if (!find_cfa(row, cfa)) return false;
-    const bool leaf = !calls_push && interrupted_ && cfa == now_.sp();
-    // A signal may have been handled on another stack, below or above.
-    if (cfa <= now_.sp() && !leaf && !row.signal_frame) return stop(unwind_end::no_progress);
     cpu_state caller = now_;
     // What a call may clobber is lost unless the row says where it is; of an interrupted function
     // only that is known.
@@ -115,6 +112,12 @@ bool walk::step(unwind_row& row) noexcept {
     restore_registers(row, cfa, caller);
     caller.set(pc_register, return_address);
     if (!caller.knows(sp_register)) return stop(unwind_end::unknown_register);
+    // Interrupted leaf functions need no stack on aarch64, nor does the end of longjmp anywhere.
+    const bool leaf = interrupted_ && caller.sp() == now_.sp();
+    // A signal may have been handled on another stack, below or above.
+    if (caller.sp() <= now_.sp() && !leaf && !row.signal_frame) {
+        return stop(unwind_end::no_progress);
+    }
     interrupted_ = row.signal_frame;
     return enter(caller);
 }
