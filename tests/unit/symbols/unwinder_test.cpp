@@ -7,8 +7,7 @@
 #include <ucontext.h>
 
 #include <algorithm>
-#include <array>
-#include <chrono>
+#include <cerrno>
 #include <cstdio>
 #include <cstring>
 #include <memory>
@@ -139,8 +138,11 @@ void stop_and_compare() {
 
 void nothing() {}
 
+// Between a system call and whoever reads its errno.
 void on_trap(int /*signal*/, siginfo_t* /*info*/, void* context) {
+    const int error = errno;
     now->compare(*static_cast<const ucontext_t*>(context));
+    errno = error;
 }
 
 void raise_here() {
