@@ -48,6 +48,7 @@ private:
     bool infer_frame_pointer(unwind_row& row) noexcept;
     bool find_return_address(const unwind_row& row, std::uint64_t cfa, std::uint64_t& to) noexcept;
     void restore_registers(const unwind_row& row, std::uint64_t cfa, cpu_state& caller) noexcept;
+    [[nodiscard]] bool rises(const unwind_row& row, const cpu_state& caller) const noexcept;
     bool enter(const cpu_state& caller) noexcept;
 
     found_value follow(const register_rule& rule, std::uint64_t cfa) noexcept;
@@ -112,14 +113,20 @@ bool walk::step(unwind_row& row) noexcept {
     restore_registers(row, cfa, caller);
     caller.set(pc_register, return_address);
     if (!caller.knows(sp_register)) return stop(unwind_end::unknown_register);
-    // Interrupted leaf functions need no stack on aarch64, nor does the end of longjmp anywhere.
-    const bool leaf = interrupted_ && caller.sp() == now_.sp();
-    // A signal may have been handled on another stack, below or above.
-    if (caller.sp() <= now_.sp() && !leaf && !row.signal_frame) {
-        return stop(unwind_end::no_progress);
-    }
+    if (!row.signal_frame && !rises(row, caller)) return stop(unwind_end::no_progress);
     interrupted_ = row.signal_frame;
     return enter(caller);
+}
+
+// Each caller's frame lies above; also the first may have nothing on the stack, whose return
+// address is in a register: a leaf function of aarch64, vfork, the end of longjmp. Signals may be
+// handled on another stack, above or below, so that is not asked of their frames.
+bool walk::rises(const unwind_row& row, const cpu_state& caller) const noexcept {
+    const rule_kind where = row.return_address.kind;
+    const bool in_register = where == rule_kind::in_register || where == rule_kind::same_value ||
+                             where == rule_kind::unspecified;
+    if (interrupted_ && in_register) return caller.sp() >= now_.sp();
+    return caller.sp() > now_.sp();
 }
 
 bool walk::enter(const cpu_state& caller) noexcept {

@@ -12,6 +12,7 @@
 #include <cstring>
 #include <memory>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "agent/base/safe_copy.hpp"
@@ -67,7 +68,6 @@ struct comparison {
     std::size_t partial_complete = 0;
     std::size_t partial_inferred = 0;
     std::size_t partial_wrong = 0;
-    std::size_t ends[6] = {};
     mismatch first[8];
     std::size_t noted = 0;
 
@@ -101,7 +101,6 @@ struct comparison {
         partial_frames += part.frames;
         partial_inferred += part.inferred ? 1 : 0;
         partial_complete += part.end == unwind_end::complete ? 1 : 0;
-        ++ends[static_cast<std::size_t>(part.end)];
         if (!is_prefix(truth, part, found, state.pc(), is_whole)) ++partial_wrong;
     }
 
@@ -228,12 +227,15 @@ protected:
         if (every_stack_complete) {
             EXPECT_EQ(one_.complete, one_.stops);
         }
-        std::printf(
-            "%zu stops, %zu frames, %zu complete (libunwind %zu); of sp and pc alone %zu "
-            "frames, %zu complete, %zu inferred; ends %zu %zu %zu %zu %zu %zu\n",
-            one_.stops, one_.frames, one_.complete, one_.whole, one_.partial_frames,
-            one_.partial_complete, one_.partial_inferred, one_.ends[0], one_.ends[1], one_.ends[2],
-            one_.ends[3], one_.ends[4], one_.ends[5]);
+        for (const auto& [name, value] : std::initializer_list<std::pair<const char*, std::size_t>>{
+                 {"stops", one_.stops},
+                 {"frames", one_.frames},
+                 {"complete", one_.complete},
+                 {"frames_of_sp_and_pc", one_.partial_frames},
+                 {"complete_of_sp_and_pc", one_.partial_complete},
+                 {"inferred", one_.partial_inferred}}) {
+            RecordProperty(name, std::to_string(value));
+        }
     }
 
     base::arena memory_;
