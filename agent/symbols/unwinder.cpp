@@ -1,7 +1,10 @@
 #include "agent/symbols/unwinder.hpp"
 
+#include <cstdint>
 #include <optional>
+#include <span>
 
+#include "agent/symbols/cpu_state.hpp"
 #include "agent/symbols/dwarf_expression.hpp"
 #include "agent/symbols/prologue.hpp"
 #include "agent/symbols/unwind_row.hpp"

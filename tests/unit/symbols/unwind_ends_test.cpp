@@ -58,7 +58,7 @@ public:
 
     /// The next function's CFI program and code, the code from its first byte on.
     void add(std::string_view program, std::string_view code = {}) {
-        std::memcpy(reinterpret_cast<void*>(function(programs_.size())), code.data(), code.size());
+        if (!code.empty()) write(function(programs_.size()) - start_, std::string(code));
         programs_.emplace_back(program);
     }
 
