@@ -1,7 +1,11 @@
 #include "agent/symbols/cfi_program.hpp"
 
-#include <cstddef>
+#include <cstdint>
 #include <limits>
+#include "agent/symbols/cpu_state.hpp"
+#include "agent/symbols/dwarf_cursor.hpp"
+#include "agent/symbols/eh_frame.hpp"
+#include "agent/symbols/unwind_row.hpp"
 
 namespace corodump::symbols {
 namespace {
@@ -39,6 +43,11 @@ enum opcode : std::uint8_t {
     args_size = 0x2e,
     negative_offset_extended = 0x2f,
 };
+
+bool defines_cfa(std::uint8_t code) noexcept {
+    return (code >= def_cfa && code <= def_cfa_expression) || code == def_cfa_sf ||
+           code == def_cfa_offset_sf;
+}
 
 constexpr std::uint64_t max_offset = std::numeric_limits<std::int64_t>::max();
 
@@ -108,12 +117,8 @@ void cfi_program::step(dwarf_cursor& at, std::uint8_t code) noexcept {
     switch (code) {
         case nop:
             return;
-        case set_loc: {
-            const std::uint64_t to = at.pointer(function_->cie.pointer_encoding);
-            if (to < location_ || in_cie_) return at.fail();
-            next_ = to;
-            return;
-        }
+        case set_loc:
+            return move_to(at, at.pointer(function_->cie.pointer_encoding));
         case advance_loc1:
             return move(at, at.u8());
         case advance_loc2:
@@ -134,15 +139,8 @@ void cfi_program::step(dwarf_cursor& at, std::uint8_t code) noexcept {
             now_.signed_return = !now_.signed_return;
             return;
 #endif
-        case def_cfa:
-        case def_cfa_sf:
-        case def_cfa_register:
-        case def_cfa_offset:
-        case def_cfa_offset_sf:
-        case def_cfa_expression:
-            return define_cfa(at, code);
         default:
-            return set_rule(at, code);
+            return defines_cfa(code) ? define_cfa(at, code) : set_rule(at, code);
     }
 }
 
@@ -214,6 +212,11 @@ void cfi_program::move(dwarf_cursor& at, std::uint64_t units) noexcept {
     }
 }
 
+void cfi_program::move_to(dwarf_cursor& at, std::uint64_t address) noexcept {
+    if (in_cie_ || address < location_) return at.fail();
+    next_ = address;
+}
+
 // Registers that are not kept here (vector registers) have rules that matter to nobody.
 void cfi_program::set(std::uint64_t index, rule_kind kind, std::int64_t value,
                       std::uint64_t size) noexcept {
@@ -251,6 +254,7 @@ void cfi_program::copy_row(unwind_row& into) const noexcept {
     into.signal_frame = function_->cie.signal_frame;
     into.signed_return = now_.signed_return;
     into.count = 0;
+    into.depth = {};
     const std::uint64_t link = function_->cie.return_register;
     into.return_address = link < register_count ? now_.rules[link] : register_rule{};
     for (const register_rule& rule : now_.rules) {

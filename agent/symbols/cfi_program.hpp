@@ -52,6 +52,7 @@ private:
     void define_cfa(dwarf_cursor& at, std::uint8_t opcode) noexcept;
     void set_rule(dwarf_cursor& at, std::uint8_t opcode) noexcept;
     void move(dwarf_cursor& at, std::uint64_t units) noexcept;
+    void move_to(dwarf_cursor& at, std::uint64_t address) noexcept;
     void set_base(dwarf_cursor& at, std::uint64_t index) noexcept;
     void set(std::uint64_t index, rule_kind kind, std::int64_t value,
              std::uint64_t size = 0) noexcept;

@@ -1,4 +1,6 @@
 #include "agent/symbols/dwarf_cursor.hpp"
+#include <cstddef>
+#include <cstdint>
 
 namespace corodump::symbols {
 namespace {

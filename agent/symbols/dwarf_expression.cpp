@@ -1,6 +1,11 @@
 #include "agent/symbols/dwarf_expression.hpp"
+#include <cstdint>
+#include <optional>
+#include <span>
 
+#include "agent/symbols/cpu_state.hpp"
 #include "agent/symbols/dwarf_cursor.hpp"
+#include "agent/symbols/unwinder.hpp"
 
 namespace corodump::symbols {
 namespace {

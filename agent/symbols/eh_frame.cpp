@@ -1,7 +1,11 @@
 #include "agent/symbols/eh_frame.hpp"
 
 #include <algorithm>
+#include <cstddef>
+#include <cstdint>
+#include <span>
 #include <string_view>
+#include "agent/symbols/dwarf_cursor.hpp"
 
 namespace corodump::symbols {
 namespace {

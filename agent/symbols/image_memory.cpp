@@ -1,8 +1,11 @@
 #include "agent/symbols/image_memory.hpp"
 
 #include <algorithm>
+#include <cstdint>
 #include <cstring>
+#include <span>
 
+#include "agent/base/arena.hpp"
 #include "agent/base/safe_copy.hpp"
 
 namespace corodump::symbols {

@@ -1,8 +1,18 @@
 #include "agent/symbols/prologue.hpp"
 
+#include <algorithm>
 #include <array>
+#include <cstddef>
+#include <cstdint>
+#include <optional>
+#include <span>
 
 #include "agent/symbols/cfi_program.hpp"
+#include "agent/symbols/cpu_state.hpp"
+#include "agent/symbols/eh_frame.hpp"
+#include "agent/symbols/image_memory.hpp"
+#include "agent/symbols/unwind_row.hpp"
+#include "agent/symbols/unwind_tables.hpp"
 #include "agent/symbols/x86_instruction.hpp"
 
 namespace corodump::symbols {

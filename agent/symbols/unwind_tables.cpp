@@ -3,9 +3,16 @@
 #include <elf.h>
 
 #include <algorithm>
+#include <cstddef>
+#include <cstdint>
+#include <span>
 
+#include "agent/base/arena.hpp"
 #include "agent/symbols/cfi_program.hpp"
+#include "agent/symbols/eh_frame.hpp"
 #include "agent/symbols/elf_image.hpp"
+#include "agent/symbols/module_map.hpp"
+#include "agent/symbols/unwind_row.hpp"
 
 namespace corodump::symbols {
 namespace {

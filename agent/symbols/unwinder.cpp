@@ -1,7 +1,10 @@
 #include "agent/symbols/unwinder.hpp"
 
+#include <cstdint>
 #include <optional>
+#include <span>
 
+#include "agent/symbols/cpu_state.hpp"
 #include "agent/symbols/dwarf_expression.hpp"
 #include "agent/symbols/prologue.hpp"
 #include "agent/symbols/unwind_row.hpp"
@@ -11,7 +14,7 @@ namespace corodump::symbols {
 namespace {
 
 #if defined(__aarch64__)
-// A leaf function's CFA may be where sp is, and its return address in a register still.
+// An interrupted function may have its return address in a register still.
 constexpr bool calls_push = false;
 constexpr unsigned link_register = 30;
 #else
@@ -48,6 +51,7 @@ private:
     bool infer_frame_pointer(unwind_row& row) noexcept;
     bool find_return_address(const unwind_row& row, std::uint64_t cfa, std::uint64_t& to) noexcept;
     void restore_registers(const unwind_row& row, std::uint64_t cfa, cpu_state& caller) noexcept;
+    [[nodiscard]] bool rises(const unwind_row& row, const cpu_state& caller) const noexcept;
     bool enter(const cpu_state& caller) noexcept;
 
     found_value follow(const register_rule& rule, std::uint64_t cfa) noexcept;
@@ -102,9 +106,6 @@ bool walk::step(unwind_row& row) noexcept {
     if (row.return_address.kind == rule_kind::undefined) return stop(unwind_end::complete);
     std::uint64_t cfa = 0;
     if (!find_cfa(row, cfa)) return false;
-    const bool leaf = !calls_push && interrupted_ && cfa == now_.sp();
-    // A signal may have been handled on another stack, below or above.
-    if (cfa <= now_.sp() && !leaf && !row.signal_frame) return stop(unwind_end::no_progress);
     cpu_state caller = now_;
     // What a call may clobber is lost unless the row says where it is; of an interrupted function
     // only that is known.
@@ -115,8 +116,20 @@ bool walk::step(unwind_row& row) noexcept {
     restore_registers(row, cfa, caller);
     caller.set(pc_register, return_address);
     if (!caller.knows(sp_register)) return stop(unwind_end::unknown_register);
+    if (!row.signal_frame && !rises(row, caller)) return stop(unwind_end::no_progress);
     interrupted_ = row.signal_frame;
     return enter(caller);
+}
+
+// Each caller's frame lies above; also the first may have nothing on the stack, whose return
+// address is in a register: a leaf function of aarch64, vfork, the end of longjmp. Signals may be
+// handled on another stack, above or below, so that is not asked of their frames.
+bool walk::rises(const unwind_row& row, const cpu_state& caller) const noexcept {
+    const rule_kind where = row.return_address.kind;
+    const bool in_register = where == rule_kind::in_register || where == rule_kind::same_value ||
+                             where == rule_kind::unspecified;
+    if (interrupted_ && in_register) return caller.sp() >= now_.sp();
+    return caller.sp() > now_.sp();
 }
 
 bool walk::enter(const cpu_state& caller) noexcept {

@@ -1,4 +1,7 @@
 #include "agent/symbols/x86_instruction.hpp"
+#include <cstddef>
+#include <cstdint>
+#include <span>
 
 #include "agent/symbols/dwarf_cursor.hpp"
 
@@ -209,7 +212,12 @@ private:
             long_offset = mode_ == 2 || (mode_ == 0 && (sib & 7U) == 5);
         }
         if (long_offset) displacement_ = at_.fixed<std::int32_t>();
-        if (mode_ == 1) displacement_ = at_.fixed<std::int8_t>();
+        if (mode_ == 1) displacement_ = signed_byte();
+    }
+
+    std::int32_t signed_byte() noexcept {
+        const std::int32_t byte = at_.u8();
+        return byte < 0x80 ? byte : byte - 0x100;
     }
 
     void word() noexcept {
@@ -276,7 +284,7 @@ private:
         if (one_invalid.has(opcode_)) return;
         if (one_operands.has(opcode_)) operands();
         if (opcode_ == 0x8f && (reg_ & 7U) != 0) return;  // XOP, which nobody emits any more
-        if (one_bytes.has(opcode_)) immediate_ = at_.fixed<std::int8_t>();
+        if (one_bytes.has(opcode_)) immediate_ = signed_byte();
         if (one_words.has(opcode_)) word();
         made_.what = effect::none;
         if (opcode_ >= 0x70 && opcode_ <= 0x7f) {
@@ -304,63 +312,60 @@ private:
     }
 
     void without_operands() noexcept {
-        const bool low_registers = (rex_ & 1U) == 0;
+        const bool names_stack = (opcode_ & 7U) == stack_pointer && (rex_ & 1U) == 0;
+        if (opcode_ >= 0x90 && opcode_ <= 0x97) {  // xchg with rax
+            writes(names_stack);
+        } else if (opcode_ >= 0xb0 && opcode_ <= 0xb7) {  // a constant to ah, or to spl
+            writes(names_stack && rex_ != 0);
+        } else if (opcode_ >= 0xb8 && opcode_ <= 0xbf) {
+            at_.skip(wide() ? 8 : short_operand_ ? 2 : 4);
+            writes(names_stack);
+        } else if (opcode_ >= 0xa0 && opcode_ <= 0xa3) {  // to and from an absolute address
+            at_.skip(short_address_ ? 4 : 8);
+        } else if (!stack_operation()) {
+            control_flow();
+        }
+    }
+
+    bool stack_operation() noexcept {
         switch (opcode_) {
             case 0x68:
             case 0x6a:
             case 0x9c:
                 made_.what = short_operand_ ? effect::writes_stack : effect::push_other;
-                return;
+                return true;
             case 0x9d:
                 made_.what = effect::pop;
-                return;
-            case 0x94:  // xchg
-                if (low_registers) made_.what = effect::writes_stack;
-                return;
-            case 0xa0:
-            case 0xa1:
-            case 0xa2:
-            case 0xa3:
-                at_.skip(short_address_ ? 4 : 8);
-                return;
-            case 0xb8:
-            case 0xb9:
-            case 0xba:
-            case 0xbb:
-            case 0xbc:
-            case 0xbd:
-            case 0xbe:
-            case 0xbf:
-                at_.skip(wide() ? 8 : short_operand_ ? 2 : 4);
-                if (opcode_ == 0xbc && low_registers) made_.what = effect::writes_stack;
-                return;
-            case 0xb4:  // spl, or ah
-                if (rex_ != 0 && low_registers) made_.what = effect::writes_stack;
-                return;
+                return true;
             case 0xc8:
                 at_.skip(3);
                 made_.what = effect::writes_stack;
-                return;
+                return true;
             case 0xc9:
                 made_.what = effect::leave;
-                return;
-            case 0xc2:
-            case 0xca:
-                at_.skip(2);
-                made_.what = effect::jump;
-                return;
+                return true;
+            default:
+                return false;
+        }
+    }
+
+    // Near calls and jumps have a 4-byte distance, also behind the padding prefixes of TLS calls.
+    void control_flow() noexcept {
+        switch (opcode_) {
             case 0xe0:
             case 0xe1:
             case 0xe2:
             case 0xe3:
                 made_.what = effect::branch;
                 return;
-            case 0xe8:  // with a 4-byte distance, also behind the padding prefixes of TLS calls
-                at_.skip(4);
-                made_.what = effect::call;
-                return;
+            case 0xe8:
             case 0xe9:
                 at_.skip(4);
+                made_.what = opcode_ == 0xe8 ? effect::call : effect::jump;
+                return;
+            case 0xc2:
+            case 0xca:
+                at_.skip(2);
                 made_.what = effect::jump;
                 return;
             case 0xc3:
