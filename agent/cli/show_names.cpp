@@ -51,6 +51,8 @@ std::string left_out::told() const {
         {member_tasks, "task inside a group"},
         {library_frames, "library frame"},
         {repeated_frames, "repeated frame"},
+        {threads, "thread"},
+        {native_frames, "native frame"},
         {rows, "row or id"},
         {shortened_names, "long name's part"}};
     std::string told;

@@ -15,6 +15,7 @@
 #include <vector>
 
 #include "agent/cli/show_names.hpp"
+#include "agent/cli/show_threads.hpp"
 #include "agent/cli/task_groups.hpp"
 #include "agent/format/dump.hpp"
 
@@ -31,6 +32,7 @@ public:
     void objects();
     void summary();
     void groups(const std::vector<task_group>& groups);
+    void threads() { show_threads(all_, names_, out_).draw(); }
     void one_task(const format::task& t);
     void footer();
 

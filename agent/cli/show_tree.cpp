@@ -7,6 +7,8 @@
 #include <string_view>
 #include <vector>
 
+#include "agent/cli/show_threads.hpp"
+
 namespace corodump::cli {
 
 namespace {
@@ -189,6 +191,7 @@ void show_tree::draw_leaf(const task_group& group) {
                                       : t.activity == "suspended"   ? "suspended, not at a co_await"
                                                                     : "what it does is not known";
         put({lead(), std::string(note), {}, paint::warning});
+        if (t.extra) show_threads(all_, names_, out_).draw_stack(t.extra->native_stack, below());
         return;
     }
     out_ << names_.colour()(paint::dim, lead()) << "awaits "

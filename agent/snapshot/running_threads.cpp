@@ -16,6 +16,7 @@ namespace {
 using sources::stack_requester;
 
 constexpr std::int64_t pause_ns = 500'000;
+constexpr std::int64_t max_deaf_ns = 50'000'000;
 
 /// How much processor time the thread has used, up to now; -1: it has ended. The files in /proc
 /// count in scheduler ticks only. The number is made as the kernel makes it for
@@ -115,7 +116,7 @@ void running_threads::look_again(watched_thread& of) noexcept {
     if (of.thread->source != model::stack_source::none) {
         sources::thread_status status;
         if (!files_.read_status(of.thread->tid, status)) return end_with(of, "the thread has ended");
-        return ask(of, status.blocked_signals);
+        return ask(of, status);
     }
     if (signal_ == 0) return end_with(of, "it runs, and the signal for stacks is off");
     of.now == phase::fresh ? begin_burst(of) : ask_if_running(of);
@@ -126,10 +127,23 @@ void running_threads::begin_burst(watched_thread& of) noexcept {
     of.cpu_ns = cpu_time_of(of.thread->tid);
     if (of.cpu_ns < 0 || !files_.read_status(of.thread->tid, status))
         return end_with(of, "the thread has ended");
-    if ((status.blocked_signals >> (static_cast<unsigned>(signal_) - 1U) & 1U) != 0)
-        return end_with(of, "it runs, and blocks the signal for stacks");
+    if (is_blocked(status)) return wait_for_hearing(of);
+    of.deaf_since_ns = 0;
     of.switches = status.voluntary_switches;
     of.now = phase::watched;
+}
+
+bool running_threads::is_blocked(const sources::thread_status& status) const noexcept {
+    return (status.blocked_signals >> (static_cast<unsigned>(signal_) - 1U) & 1U) != 0;
+}
+
+/// The C library blocks all signals while a thread is made or ends, so once is not for ever.
+void running_threads::wait_for_hearing(watched_thread& of) noexcept {
+    const std::int64_t now_ns = base::monotonic_ns();
+    of.now = phase::fresh;
+    if (of.deaf_since_ns == 0) of.deaf_since_ns = now_ns;
+    if (now_ns - of.deaf_since_ns > max_deaf_ns)
+        end_with(of, "it runs, and blocks the signal for stacks");
 }
 
 void running_threads::ask_if_running(watched_thread& of) noexcept {
@@ -141,15 +155,13 @@ void running_threads::ask_if_running(watched_thread& of) noexcept {
     if (status.voluntary_switches != of.switches) return begin_burst(of);
     sources::thread_call call;  // the last look before the signal
     if (!files_.read_call(of.thread->tid, call)) return end_with(of, "the thread has ended");
-    if (call.what == sources::thread_call::kind::running) ask(of, status.blocked_signals);
+    if (call.what == sources::thread_call::kind::running) ask(of, status);
 }
 
-void running_threads::ask(watched_thread& of, std::uint64_t blocked_signals) noexcept {
-    if ((blocked_signals >> (static_cast<unsigned>(signal_) - 1U) & 1U) != 0)
-        return end_with(of, "it runs, and blocks the signal for stacks");
+void running_threads::ask(watched_thread& of, const sources::thread_status& status) noexcept {
+    if (is_blocked(status)) return wait_for_hearing(of);
     switch (stack_requester::ask(of.thread->tid, of.request)) {
         case 0:
-            of.asked_ns = base::monotonic_ns();
             of.now = phase::asked;
             return;
         case EBUSY:  // no slot is free: next time

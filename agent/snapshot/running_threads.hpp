@@ -38,7 +38,7 @@ struct thread_stack {
 
 class running_threads {
 public:
-    static constexpr std::int64_t min_burst_ns = 2'000'000;
+    static constexpr std::int64_t min_burst_ns = 4'000'000;
 
     running_threads(stack_taker& taker, const sources::thread_files& files,
                     std::int64_t deadline_ns) noexcept;
@@ -52,7 +52,7 @@ public:
         phase now = phase::fresh;
         std::uint64_t switches = 0;  ///< voluntary ones, when its burst began to be watched
         std::int64_t cpu_ns = 0;
-        std::int64_t asked_ns = 0;
+        std::int64_t deaf_since_ns = 0;  ///< 0: it did not block the signal when last seen
         sources::stack_requester::request request;
     };
     void watch(std::span<watched_thread> threads) noexcept;
@@ -62,7 +62,9 @@ private:
     void look_again(watched_thread& of) noexcept;
     void begin_burst(watched_thread& of) noexcept;
     void ask_if_running(watched_thread& of) noexcept;
-    void ask(watched_thread& of, std::uint64_t blocked_signals) noexcept;
+    [[nodiscard]] bool is_blocked(const sources::thread_status& status) const noexcept;
+    void wait_for_hearing(watched_thread& of) noexcept;
+    void ask(watched_thread& of, const sources::thread_status& status) noexcept;
     void hear(watched_thread& of) noexcept;
     void give_up(watched_thread& of) noexcept;
     [[nodiscard]] bool may_be_asked(const thread_stack& of) const noexcept;

@@ -46,6 +46,7 @@ public:
 private:
     // Those that return bool give false when the stack ends, for the reason in end_.
     unwind_row* find_row() noexcept;
+    bool is_trampoline(std::uint64_t return_address) noexcept;
     bool step(unwind_row& row) noexcept;
     bool find_cfa(unwind_row& row, std::uint64_t& cfa) noexcept;
     bool infer_frame_pointer(unwind_row& row) noexcept;
@@ -155,6 +156,12 @@ bool walk::find_cfa(unwind_row& row, std::uint64_t& cfa) noexcept {
     return true;
 }
 
+/// A signal handler's return address: no call is before it, but no other place is marked so.
+bool walk::is_trampoline(std::uint64_t return_address) noexcept {
+    function_entry entry;
+    return tables_.find_function(return_address, entry) && entry.cie.signal_frame;
+}
+
 bool walk::infer_frame_pointer(unwind_row& row) noexcept {
     const std::optional<std::uint64_t> depth =
         infer_frame_depth(tables_, row, lookup_address(), interrupted_);
@@ -162,7 +169,8 @@ bool walk::infer_frame_pointer(unwind_row& row) noexcept {
     const std::uint64_t cfa = now_.sp() + *depth;
     std::uint64_t return_address = 0;
     const stack_memory::origin from = memory_.read(cfa - 8, return_address);
-    if (from == stack_memory::origin::none || !follows_call(tables_, return_address)) return false;
+    if (from == stack_memory::origin::none) return false;
+    if (!follows_call(tables_, return_address) && !is_trampoline(return_address)) return false;
     now_.set(frame_pointer_register, cfa - static_cast<std::uint64_t>(row.cfa.value));
     inferred_ = true;
     return true;

