@@ -1,9 +1,5 @@
 #include "agent/snapshot/running_threads.hpp"
 
-#include <sys/syscall.h>
-#include <time.h>
-#include <unistd.h>
-
 #include <algorithm>
 #include <cerrno>
 
@@ -13,20 +9,11 @@
 namespace corodump::snapshot {
 namespace {
 
+using sources::cpu_time_of;
 using sources::stack_requester;
 
 constexpr std::int64_t pause_ns = 500'000;
 constexpr std::int64_t max_deaf_ns = 50'000'000;
-
-/// How much processor time the thread has used, up to now; -1: it has ended. The files in /proc
-/// count in scheduler ticks only. The number is made as the kernel makes it for
-/// pthread_getcpuclockid: per thread, of the scheduler.
-std::int64_t cpu_time_of(std::int32_t tid) noexcept {
-    const auto clock = static_cast<clockid_t>((~static_cast<std::uint32_t>(tid) << 3U) | 4U | 2U);
-    timespec used{};
-    if (::syscall(SYS_clock_gettime, clock, &used) != 0) return -1;
-    return std::int64_t{used.tv_sec} * 1'000'000'000 + used.tv_nsec;
-}
 
 void end_with(running_threads::watched_thread& of, std::string_view reason) noexcept {
     if (of.thread->source == model::stack_source::none) of.thread->reason = reason;

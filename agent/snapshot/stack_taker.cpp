@@ -107,11 +107,11 @@ void stack_taker::keep(const attempt& from, bool stood_still, taken_stack& into)
 stack_taker::outcome stack_taker::without_signal(std::int32_t tid, taken_stack& into,
                                                  sources::thread_call& call) noexcept {
     const detail::thread_state* const thread = states_.of(tid);
+    const base::unique_fd file = files_.open_call(tid);
     for (unsigned i = 0; i < max_attempts; ++i) {
         const std::int64_t began = base::monotonic_ns();
-        sources::thread_runs before, after;
-        const bool counted = files_.read_runs(tid, before);
-        if (!files_.read_call(tid, call)) return outcome::gone;
+        const std::int64_t used_ns = sources::cpu_time_of(tid);
+        if (used_ns < 0 || !sources::thread_files::read_call(file, call)) return outcome::gone;
         if (call.what == sources::thread_call::kind::running) return outcome::runs;
         stack_.take(call.sp, room_);
         copying_ns_ += base::monotonic_ns() - began;
@@ -125,9 +125,8 @@ stack_taker::outcome stack_taker::without_signal(std::int32_t tid, taken_stack& 
         made.inside = find_coroutines(thread, running);
         sources::thread_call still;
         const stopwatch watch(copying_ns_);
-        if (!files_.read_call(tid, still)) return outcome::gone;
-        if (!(still == call) || (counted && (!files_.read_runs(tid, after) || !(after == before))))
-            continue;
+        if (!sources::thread_files::read_call(file, still)) return outcome::gone;
+        if (!(still == call) || sources::cpu_time_of(tid) != used_ns) continue;
         keep(made, true, into);
         return outcome::taken;
     }

@@ -1,6 +1,6 @@
 // Takes one thread's stack, and unwinds it at once, so that one copy's memory serves them all.
 //
-//   blocked:  what it did so far ─> sp, pc ─> copy ─> unwind ─> the same still? else once more
+//   blocked:  its processor time ─> sp, pc ─> copy ─> unwind ─> the same still? else once more
 //   signal:   the slot's registers and copy ─> unwind
 //
 // The order for a blocked thread is that of a seqlock: if it has not run between the two looks, all

@@ -2,6 +2,7 @@
 
 #include <fcntl.h>
 #include <sys/syscall.h>
+#include <time.h>
 #include <unistd.h>
 
 #include <cerrno>
@@ -74,6 +75,15 @@ bool parse_call(std::string_view text, thread_call& into) noexcept {
     return into.sp != 0 && into.pc != 0;
 }
 
+// The files in /proc count in scheduler ticks only. The clock's number is made as the kernel makes it
+// for pthread_getcpuclockid(3): of a thread, by the scheduler.
+std::int64_t cpu_time_of(std::int32_t tid) noexcept {
+    const auto clock = static_cast<clockid_t>((~static_cast<std::uint32_t>(tid) << 3U) | 4U | 2U);
+    timespec used{};
+    if (::syscall(SYS_clock_gettime, clock, &used) != 0) return -1;
+    return std::int64_t{used.tv_sec} * 1'000'000'000 + used.tv_nsec;
+}
+
 thread_files::thread_files() noexcept {
     auto opened = base::open_file("/proc/self/task", O_RDONLY | O_DIRECTORY);
     if (opened)
@@ -95,14 +105,18 @@ std::size_t thread_files::list(std::span<std::int32_t> tids, std::uint64_t& left
     return used;
 }
 
-std::string_view thread_files::read(std::int32_t tid, std::string_view file,
-                                    std::span<char> into) const noexcept {
+base::unique_fd thread_files::open(std::int32_t tid, std::string_view file) const noexcept {
     char path[48];
     base::text name(path);
     name.decimal(static_cast<std::uint32_t>(tid)).append('/').append(file).append('\0');
-    const long fd = ::syscall(SYS_openat, tasks_.get(), path, O_RDONLY | O_CLOEXEC, 0);
-    if (fd < 0) return {};
-    const base::unique_fd opened(static_cast<int>(fd));
+    return base::unique_fd(static_cast<int>(
+        ::syscall(SYS_openat, tasks_.get(), path, O_RDONLY | O_CLOEXEC, 0)));
+}
+
+std::string_view thread_files::read(std::int32_t tid, std::string_view file,
+                                    std::span<char> into) const noexcept {
+    const base::unique_fd opened = open(tid, file);
+    if (!opened) return {};
     const base::result<std::size_t> got = base::read_some(opened.get(), into);
     return got.ok() ? std::string_view(into.data(), *got) : std::string_view{};
 }
@@ -120,19 +134,20 @@ bool thread_files::read_names(std::int32_t tid, thread_names& into) const noexce
     return true;
 }
 
-bool thread_files::read_call(std::int32_t tid, thread_call& into) const noexcept {
-    char buffer[256];
-    return parse_call(read(tid, "syscall", buffer), into);
+base::unique_fd thread_files::open_call(std::int32_t tid) const noexcept {
+    return open(tid, "syscall");
 }
 
-bool thread_files::read_runs(std::int32_t tid, thread_runs& into) const noexcept {
-    char buffer[96];
-    std::string_view text = read(tid, "schedstat", buffer);
-    if (text.empty()) return false;
-    into.on_cpu_ns = number_in(base::split_off(text, ' '));
-    static_cast<void>(base::split_off(text, ' '));
-    into.slices = number_in(base::split_off(text, '\n'));
-    return true;
+bool thread_files::read_call(const base::unique_fd& file, thread_call& into) noexcept {
+    char buffer[256];
+    if (!file) return false;
+    // The kernel writes the text anew for a read from the beginning.
+    const long got = ::syscall(SYS_pread64, file.get(), buffer, sizeof buffer, 0L);
+    return got > 0 && parse_call({buffer, static_cast<std::size_t>(got)}, into);
+}
+
+bool thread_files::read_call(std::int32_t tid, thread_call& into) const noexcept {
+    return read_call(open_call(tid), into);
 }
 
 bool thread_files::read_status(std::int32_t tid, thread_status& into) const noexcept {

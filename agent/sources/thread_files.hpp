@@ -1,8 +1,8 @@
 // What /proc tells of one thread of this process at a time: the files of /proc/self/task/TID.
 //
 // The threads section of a dump asks for each thread: is it blocked, in which call, where is its
-// stack; and asks again after the stack was copied. Each question is open, read, close: a
-// descriptor kept could be closed by the host, and its number used again.
+// stack; and asks again after the stack was copied. No descriptor is kept for longer than one
+// thread takes: the host could close it, and use its number again.
 //
 // Threads: any, one owner per object. Signals: safe (system calls only). Blocks: never.
 // Errors: false; the thread has gone, or the kernel does not say. Bounds: two descriptors at a
@@ -40,13 +40,8 @@ struct thread_call {
     friend bool operator==(const thread_call&, const thread_call&) = default;
 };
 
-/// How much it has run so far.
-struct thread_runs {
-    std::uint64_t on_cpu_ns = 0;
-    std::uint64_t slices = 0;
-
-    friend bool operator==(const thread_runs&, const thread_runs&) = default;
-};
+/// How much processor time the thread has used, to the nanosecond, up to now; -1: it has ended.
+[[nodiscard]] std::int64_t cpu_time_of(std::int32_t tid) noexcept;
 
 struct thread_status {
     std::uint64_t blocked_signals = 0;  ///< one bit each, signal 1 is bit 0
@@ -65,13 +60,17 @@ public:
 
     [[nodiscard]] bool read_names(std::int32_t tid, thread_names& into) const noexcept;
     [[nodiscard]] bool read_call(std::int32_t tid, thread_call& into) const noexcept;
-    [[nodiscard]] bool read_runs(std::int32_t tid, thread_runs& into) const noexcept;
     [[nodiscard]] bool read_status(std::int32_t tid, thread_status& into) const noexcept;
     /// The kernel's function it sleeps in; empty: none, or not told.
     [[nodiscard]] base::fixed_string<max_wait_channel> wait_channel(
         std::int32_t tid) const noexcept;
 
+    /// The `syscall` file, for as long as one thread is looked at.
+    [[nodiscard]] base::unique_fd open_call(std::int32_t tid) const noexcept;
+    [[nodiscard]] static bool read_call(const base::unique_fd& file, thread_call& into) noexcept;
+
 private:
+    [[nodiscard]] base::unique_fd open(std::int32_t tid, std::string_view file) const noexcept;
     [[nodiscard]] std::string_view read(std::int32_t tid, std::string_view file,
                                         std::span<char> into) const noexcept;
 

@@ -89,7 +89,7 @@ json dump_now() {
 
 const json* task_in(const json& dump, const std::string& function) {
     for (const json& task : dump["tasks"])
-        if (task["await_chain"].back()["function"] == function) return &task;
+        if (task["await_chain"][0]["function"] == function) return &task;
     return nullptr;
 }
 
