@@ -32,6 +32,21 @@ TEST(Config, HasDefaultsWhereNothingIsSet) {
     EXPECT_EQ(got.values.redact.patterns().size(), 8U);
 }
 
+TEST(Config, TakesOrRefusesTheSignalForStacks) {
+    EXPECT_EQ(parse({}).values.stack_signal, SIGRTMAX - 2);
+    EXPECT_EQ(parse({{"CORODUMP_STACK_SIGNAL", "RTMIN+9"}}).values.stack_signal, SIGRTMIN + 9);
+    for (const char* off : {"off", "None", "0"}) {
+        const parsed_config got = parse({{"CORODUMP_STACK_SIGNAL", off}});
+        EXPECT_EQ(got.values.stack_signal, 0) << off;
+        EXPECT_TRUE(got.problems.empty()) << off;
+    }
+    for (const char* wrong : {"KILL", "SEGV", "USR1", "99", "banana"}) {
+        const parsed_config got = parse({{"CORODUMP_STACK_SIGNAL", wrong}});
+        EXPECT_EQ(got.values.stack_signal, SIGRTMAX - 2) << wrong;
+        EXPECT_EQ(got.problems.size(), 1U) << wrong;
+    }
+}
+
 TEST(Config, TakesGoodValues) {
     const parsed_config got = parse({{"CORODUMP_DIR", "/var/dumps"},
                                      {"CORODUMP_SIGNAL", "SIGUSR2"},

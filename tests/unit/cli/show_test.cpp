@@ -196,6 +196,32 @@ TEST(Show, RefusesABadPattern) {
     EXPECT_EQ(std::count(s.problems.begin(), s.problems.end(), '\n'), 1);
 }
 
+TEST(Show, ShowsWhereARunningTaskIs) {
+    const shown s = show(golden("threads"));
+    EXPECT_LT(s.at("running\n"), s.at("      spin"));
+    EXPECT_LT(s.at("      spin"), s.at("THREADS"));
+}
+
+TEST(Show, ShowsThreadsThatRunOrAreInsideOfATaskFirst) {
+    const shown s = show(golden("threads"));
+    EXPECT_TRUE(s.has("THREADS  3 of 8 run, or are inside of a task"));
+    EXPECT_LT(s.at("runs, inside of"), s.at("runs\n"));
+    EXPECT_TRUE(s.has("hidden: 5 threads"));
+    EXPECT_FALSE(s.has("clock_nanosleep"));
+}
+
+TEST(Show, ShowsAllThreadsWithAllAndWhyAStackIsNotWhole) {
+    const shown s = show(golden("threads"), everything());
+    EXPECT_TRUE(s.has("THREADS  8 threads"));
+    EXPECT_TRUE(s.has("in clock_nanosleep"));
+    EXPECT_TRUE(s.has("(it writes this dump)"));
+    EXPECT_FALSE(s.has("hidden: "));
+}
+
+TEST(Show, SaysNothingOfThreadsWhereADumpHasNone) {
+    EXPECT_FALSE(show(golden("joins")).has("THREADS"));
+}
+
 TEST(Show, PrintsNothingThatATerminalObeys) {
     for (const char* name : golden_names) {
         for (const bool all : {false, true}) {

@@ -346,6 +346,43 @@ TEST(DumpCheck, FindsValuesOutsideTheFormat) {
                       "/tasks/0/id", "no task id"));
 }
 
+TEST(DumpReader, ReadsThreadsAndNativeStacks) {
+    const read_result got = read(golden("threads"));
+    ASSERT_FALSE(got.error);
+    ASSERT_EQ(got.dump.threads.size(), 8U);
+    const thread& spinning = got.dump.threads[4];
+    EXPECT_EQ(spinning.stack_source, "signal");
+    EXPECT_EQ(spinning.stack_quality, "exact");
+    EXPECT_EQ(spinning.frames.at(1).function, "busy");
+    EXPECT_EQ(spinning.frames.at(1).module, "/usr/bin/reportd");
+    EXPECT_NE(spinning.frames.at(1).offset, 0U);
+    const task& task = got.dump.tasks.at(0);
+    EXPECT_EQ(spinning.task, task.id);
+    ASSERT_TRUE(task.extra);
+    ASSERT_EQ(task.extra->native_stack.size(), 2U);
+    EXPECT_EQ(task.extra->native_stack[1].address, spinning.frames[1].address);
+}
+
+TEST(DumpReader, TakesDumpsWithoutThreads) {
+    const read_result got = read(golden("joins"));
+    ASSERT_FALSE(got.error);
+    EXPECT_TRUE(got.dump.threads.empty());
+    EXPECT_EQ(told(check(golden("joins"))), "");
+}
+
+TEST(DumpCheck, FindsFaultsOfThreads) {
+    const std::string whole = golden("threads");
+    const std::string id = told(check(with(whole, R"("source":"signal")", R"("source":"magic")")));
+    EXPECT_NE(id.find("/threads/3/stack/source"), std::string::npos) << id;
+    const std::string reason = told(
+        check(with(whole, R"("quality":"partial","reason":"it writes this dump")",
+                   R"("quality":"partial")")));
+    EXPECT_NE(reason.find("/threads/1/stack"), std::string::npos) << reason;
+    const std::string task = R"("task":")" + to_string(read(whole).dump.tasks[0].id) + '"';
+    EXPECT_TRUE(tells(check(with(whole, task, R"("task":"7f0000000010.3")")), "/threads/4/task",
+                      "no task has the id"));
+}
+
 TEST(DumpCheck, StopsAtFiftyProblems) {
     std::string text = R"({"format": "corodump", "format_version": 1, "tasks": [)";
     for (int i = 0; i < 500; ++i) text += i == 0 ? "{}" : ",{}";

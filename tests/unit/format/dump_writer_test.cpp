@@ -870,6 +870,58 @@ void fill_with(world& w, std::string_view text) {
     w.all.modules = modules;
 }
 
+TEST(DumpWriter, WritesThreadsBetweenTasksAndModules) {
+    world w;
+    const std::uint32_t suspended = w.chain(1);
+    const std::uint32_t running = w.chain(2);
+    const std::uint32_t leaf = w.frames[running].first_child;
+    w.frames[leaf].activity = model::activity::running;
+    const model::module modules[] = {{"/usr/bin/orderd", "c0ffee", 0x1000, 0x9000}};
+    const model::native_frame frames[] = {
+        {.address = 0x1234, .offset = 0x233, .function = "poll", .module = 0},
+        {.address = 0x1300, .offset = 0x2ff, .function = "run", .module = 0, .inferred = true},
+        {.address = 0x7f00, .live = true}};
+    const model::resumed inside[] = {{.frame = leaf, .native_frames = 2}, {.frame = suspended}};
+    const model::thread threads[] = {{.tid = 4243,
+                                      .state = 'S',
+                                      .name = "worker",
+                                      .syscall = 7,
+                                      .syscall_name = "poll",
+                                      .wait_channel = "poll_schedule_timeout",
+                                      .source = model::stack_source::no_signal,
+                                      .quality = model::stack_quality::inferred,
+                                      .resuming = inside,
+                                      .frames = frames},
+                                     {.tid = 4244, .reason = "it writes this dump"}};
+    w.all.modules = modules;
+    w.all.threads = threads;
+    const ordered_json json = w.json();
+    const names order = members_of(json);
+    EXPECT_EQ(order[order.size() - 2], "threads");
+    const ordered_json& worker = json["threads"][0];
+    EXPECT_EQ(members_of(worker),
+              (names{"tid", "name", "state", "syscall", "syscall_number", "wait_channel", "stack",
+                     "task", "outer_tasks", "frames"}));
+    EXPECT_EQ(worker["stack"].dump(), R"({"source":"no_signal","quality":"inferred"})");
+    EXPECT_EQ(worker["task"], w.id(running));
+    EXPECT_EQ(worker["outer_tasks"], ordered_json::array({w.id(suspended)}));
+    EXPECT_EQ(worker["frames"][0].dump(),
+              R"({"function":"poll","module":"/usr/bin/orderd","build_id":"c0ffee",)"
+              R"("offset":"233","address":"1234"})");
+    EXPECT_EQ(worker["frames"][1]["inferred"], true);
+    EXPECT_EQ(worker["frames"][2].dump(),
+              R"({"function":null,"module":null,"build_id":null,"offset":null,)"
+              R"("address":"7f00","live":true})");
+    EXPECT_EQ(json["threads"][1].dump(),
+              R"({"tid":4244,"name":null,"state":null,"syscall":null,"syscall_number":null,)"
+              R"("wait_channel":null,"stack":{"source":"none","quality":"partial",)"
+              R"("reason":"it writes this dump"},"task":null,"frames":[]})");
+    EXPECT_FALSE(json["tasks"][0].contains("native_stack")) << "it is suspended";
+    const ordered_json& native = json["tasks"][1]["native_stack"];
+    ASSERT_EQ(native.size(), 2U);
+    EXPECT_EQ(native[1], worker["frames"][1]);
+}
+
 TEST(DumpWriter, WritesHostileTextAsValidJson) {
     using namespace std::string_literals;
     const std::string well_formed = "\"\\\n\t\0\x7f</script>"s;
