@@ -39,5 +39,5 @@ class SignalHandler(unittest.TestCase):
 
 
 if __name__ == "__main__":
-    OBJECTS = sys.argv[1].split(";") if len(sys.argv) == 2 else sys.argv[1:]
+    OBJECTS = [name for argument in sys.argv[1:] for name in argument.split(";")]
     unittest.main(argv=sys.argv[:1])
