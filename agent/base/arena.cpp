@@ -106,10 +106,11 @@ void arena::give_back(std::size_t keep_bytes) noexcept {
     const std::size_t page = page_size();
     if (keep_bytes >= touched_) return;
     const std::size_t keep = (keep_bytes + page - 1) / page * page;
-    if (touched_ > keep) {
-        static_cast<void>(
-            ::madvise(base_ + keep, std::min(touched_ - keep, limit_ - keep), MADV_DONTNEED));
-    }
+    // Refused where the host has locked its memory (mlockall), or a filter forbids the call: then
+    // what lies there is not zero, and is still to be cleared.
+    if (touched_ > keep &&
+        ::madvise(base_ + keep, std::min(touched_ - keep, limit_ - keep), MADV_DONTNEED) != 0)
+        return;
     touched_ = std::min(touched_, keep);
 }
 

@@ -64,9 +64,7 @@ std::string name_of_this_thread() {
     return name;
 }
 
-TEST(Chaos, Case12_TenThousandSignalsMergeWithinTheRateLimit) {
-    const int bursts = chaos::rounds(1, 10);
-    constexpr int signals = 10'000;
+void flood(int signals) {
     constexpr std::chrono::milliseconds interval(200);
     chaos::setup with;
     with.environment = {{"CORODUMP_MAX_FILES", "1000"}};
@@ -81,26 +79,31 @@ TEST(Chaos, Case12_TenThousandSignalsMergeWithinTheRateLimit) {
         },
         with);
     host.await_ready();
-    for (int burst = 0; burst < bursts; ++burst) {
-        const auto begin = std::chrono::steady_clock::now();
-        for (int i = 0; i < signals; ++i) host.signal(SIGUSR1);
+    const auto begin = std::chrono::steady_clock::now();
+    for (int i = 0; i < signals; ++i) host.signal(SIGUSR1);
+    std::int64_t dumps = 0, answered = 0, own = 0;
+    // A signal of the host's own merges with one of ours that still stands pending, and comes later
+    // than all of ours where it does not.
+    for (bool last = false; !last; ++dumps, ++own) {
         host.say("last");
-        std::int64_t dumps = 0, answered = 0;
-        for (bool last = false; !last; ++dumps) {
-            const std::string path = host.await_dump();
-            ASSERT_FALSE(path.empty());
-            const nlohmann::json trigger = chaos::parse(path)["dump"]["trigger"];
-            answered += 1 + trigger["merged"].get<std::int64_t>();
-            last = trigger["sender_pid"] == host.pid();
-            expect_orders(support::read_dump(path));
-        }
-        const auto took = std::chrono::steady_clock::now() - begin;
-        EXPECT_GE(dumps, 1);
-        EXPECT_LE(dumps, 2 + took / interval);
-        EXPECT_LE(answered, signals + 1);
+        const std::string path = host.await_dump();
+        ASSERT_FALSE(path.empty());
+        const nlohmann::json trigger = chaos::parse(path)["dump"]["trigger"];
+        answered += 1 + trigger["merged"].get<std::int64_t>();
+        last = trigger["sender_pid"] == host.pid();
+        expect_orders(support::read_dump(path));
     }
+    const auto took = std::chrono::steady_clock::now() - begin;
+    EXPECT_GE(dumps, 1);
+    EXPECT_LE(dumps, 2 + took / interval);
+    EXPECT_LE(answered, signals + own);
     host.say("end");
     EXPECT_EQ(host.wait(), 0) << host.errors();
+}
+
+TEST(Chaos, Case12_TenThousandSignalsMergeWithinTheRateLimit) {
+    const int bursts = chaos::rounds(1, 10);
+    for (int burst = 0; burst < bursts; ++burst) flood(10'000);
 }
 
 #ifdef CORODUMP_CLI

@@ -126,6 +126,20 @@ TEST(Arena, ZeroesWhatWasTouchedAndLeavesFreshPagesAlone) {
     EXPECT_EQ(std::ranges::count(table, '\0'), static_cast<std::ptrdiff_t>(size));
 }
 
+// The kernel keeps locked pages: what was in them must not come back as fresh.
+TEST(Arena, ZeroesWhatTheKernelWouldNotTakeBack) {
+    arena memory;
+    constexpr std::size_t size = 1 << 16;
+    ASSERT_TRUE(memory.reserve(size).ok());
+    const auto dirty = memory.allocate_uninitialized<char>(size);
+    std::ranges::fill(dirty, 'x');
+    if (::mlock(dirty.data(), size) != 0) GTEST_SKIP() << "no memory may be locked here";
+    memory.release();
+    EXPECT_EQ(std::ranges::count(memory.allocate_zeroed<char>(size), '\0'),
+              static_cast<std::ptrdiff_t>(size));
+    EXPECT_EQ(::munlock(dirty.data(), size), 0);
+}
+
 TEST(Arena, HandsOutOfARoomOnlyWhatIsTaken) {
     arena memory;
     ASSERT_TRUE(memory.reserve(1 << 16).ok());
