@@ -112,7 +112,10 @@ value_outcome read_value(value_shape shape, std::uint64_t address, std::size_t l
                          base::text& to) noexcept {
     limit = std::min(limit, max_string_bytes);
     const auto kind = static_cast<value_kind>(shape.kind);
-    if (kind == value_kind::text) return show_text(address, shape.text_bytes, limit, to);
+    // A watch notes no address where to_string threw.
+    if (kind == value_kind::text)
+        return address == 0 ? value_outcome::unreadable
+                            : show_text(address, shape.text_bytes, limit, to);
     words raw;
     const std::size_t bytes = kind == value_kind::string_libcxx      ? 24
                               : kind == value_kind::string_libstdcxx ? 16
