@@ -478,6 +478,8 @@ void chain_builder::cut_cycles() noexcept {
             const std::uint32_t parent = frames_[at].parent;
             if (parent != no_index && frames_[parent].next_sibling == i) {
                 frames_[at].parent = no_index;
+                if (counts_.cycles < chain_counts::max_cycles)
+                    counts_.cycle_heads[counts_.cycles] = at;
                 ++counts_.cycles;
                 break;
             }

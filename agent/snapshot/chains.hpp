@@ -33,7 +33,10 @@
 namespace corodump::snapshot {
 
 struct chain_counts {
+    static constexpr std::size_t max_cycles = 64;
     std::uint64_t cycles = 0;
+    /// The frames at which the first of them were cut open: each heads a chain that leads back to it.
+    std::uint32_t cycle_heads[max_cycles] = {};
     std::uint64_t unreadable = 0;
     std::uint64_t cut = 0;
     std::uint64_t late = 0;  ///< frames that were not read: the deadline had passed

@@ -13,6 +13,7 @@ using model::no_index;
 constexpr std::size_t max_groups = 1024;
 constexpr std::size_t max_listed = 64;
 constexpr std::size_t max_verdict_tasks = 64;
+constexpr std::size_t max_verdicts = 2;  ///< one of each sort
 
 std::uint64_t mix(std::uint64_t hash, std::uint64_t value) noexcept {
     hash = (hash ^ value) * 0x9E3779B97F4A7C15ULL;
@@ -47,7 +48,7 @@ overview::overview(base::arena& memory, model::snapshot& of, frame_details& deta
       groups_(memory.allocate_zeroed<analysis::counted<range>>(
           places_for(of.roots.size(), 4 * max_groups))) {}
 
-void overview::make() noexcept {
+void overview::make(std::span<const std::uint32_t> cycle_heads) noexcept {
     // By need: most tasks wait for nothing that describes itself.
     const auto described =
         static_cast<std::size_t>(std::ranges::count_if(snapshot_.roots, [this](std::uint32_t root) {
@@ -60,6 +61,7 @@ void overview::make() noexcept {
     finish_summary();
     finish_groups();
     find_deadlocks();
+    if (!cycle_heads.empty()) add_await_cycles(cycle_heads);
 }
 
 void overview::note(std::uint32_t root) noexcept {
@@ -241,8 +243,7 @@ std::string_view overview::deadlock_statement(std::span<const analysis::held_res
 void overview::add_deadlock(std::span<const analysis::held_resource> resources) noexcept {
     const auto tasks = memory_.allocate_span<std::uint32_t>(max_verdict_tasks);
     const auto evidence = memory_.allocate_span<std::string_view>(max_verdict_tasks);
-    const auto verdicts = memory_.allocate_span<model::verdict>(1);
-    if (tasks.empty() || evidence.empty() || verdicts.empty()) return;
+    if (tasks.empty() || evidence.empty()) return;
     std::size_t listed = 0;
     std::size_t facts = 0;
     std::uint64_t holders = 0;
@@ -269,9 +270,53 @@ void overview::add_deadlock(std::span<const analysis::held_resource> resources) 
         std::ranges::count_if(waits_.first(waits_used_), [&](const wait& w) {
             return w.resource < resources.size() && resources[w.resource].stuck;
         }));
-    verdicts[0] = {"wait_cycle",        "error", deadlock_statement(resources, holders, waiters),
-                   tasks.first(listed), holders, evidence.first(facts)};
-    snapshot_.verdicts = verdicts;
+    add_verdict({"wait_cycle", "error", deadlock_statement(resources, holders, waiters),
+                 tasks.first(listed), holders, evidence.first(facts)});
+}
+
+void overview::add_verdict(const model::verdict& found) noexcept {
+    if (verdicts_.empty()) verdicts_ = memory_.allocate_span<model::verdict>(max_verdicts);
+    if (verdicts_used_ == verdicts_.size()) return;
+    verdicts_[verdicts_used_++] = found;
+    snapshot_.verdicts = verdicts_.first(verdicts_used_);
+}
+
+/// Length of the chain below `head`, 0 unless every frame of it is suspended: one that runs was
+/// read while its edges changed, and proves nothing.
+std::uint64_t overview::frames_at_rest(std::uint32_t head) const noexcept {
+    std::uint64_t count = 0;
+    for (std::uint32_t at = head; at != no_index && count < snapshot_.frames.size(); ++count) {
+        if (snapshot_.frames[at].activity != model::activity::suspended) return 0;
+        at = snapshot_.frames[at].first_child;
+    }
+    return count;
+}
+
+/// Coroutines that await each other: nothing from outside can resume any of them.
+void overview::add_await_cycles(std::span<const std::uint32_t> heads) noexcept {
+    const auto tasks = memory_.allocate_span<std::uint32_t>(heads.size());
+    const auto evidence = memory_.allocate_span<std::string_view>(heads.size());
+    if (tasks.empty() || evidence.empty()) return;
+    std::size_t used = 0;
+    for (const std::uint32_t head : heads) {
+        const std::uint64_t frames = frames_at_rest(head);
+        if (frames == 0) continue;
+        char buffer[512];
+        char name[256];
+        base::text text(buffer);
+        text.append(task_name(head, name)).append(" awaits itself, through ").decimal(frames);
+        text.append(frames == 1 ? " coroutine" : " coroutines");
+        tasks[used] = head;
+        evidence[used++] = memory_.copy(text.view());
+    }
+    if (used == 0) return;
+    char buffer[160];
+    base::text text(buffer);
+    text.append("Deadlock: ").decimal(used).append(used == 1 ? " task awaits" : " tasks await");
+    text.append(used == 1 ? " itself in a circle: it" : " themselves in circles: they");
+    text.append(" can never be resumed.");
+    add_verdict({"wait_cycle", "error", memory_.copy(text.view()), tasks.first(used), used,
+                 evidence.first(used)});
 }
 
 }  // namespace corodump::snapshot

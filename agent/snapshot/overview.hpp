@@ -18,8 +18,8 @@ class overview final : analysis::waits_for {
 public:
     overview(base::arena& memory, model::snapshot& of, frame_details& details) noexcept;
 
-    /// Fills summary, groups and verdicts.
-    void make() noexcept;
+    /// Fills summary, groups and verdicts. `cycle_heads`: where await cycles were cut open.
+    void make(std::span<const std::uint32_t> cycle_heads) noexcept;
 
 private:
     struct range {
@@ -42,6 +42,9 @@ private:
     void finish_groups() noexcept;
     void find_deadlocks() noexcept;
     void add_deadlock(std::span<const analysis::held_resource> resources) noexcept;
+    void add_await_cycles(std::span<const std::uint32_t> heads) noexcept;
+    [[nodiscard]] std::uint64_t frames_at_rest(std::uint32_t head) const noexcept;
+    void add_verdict(const model::verdict& found) noexcept;
     [[nodiscard]] std::string_view task_name(std::uint32_t root, std::span<char> out) noexcept;
     [[nodiscard]] std::string_view deadlock_statement(
         std::span<const analysis::held_resource> resources, std::size_t holders,
@@ -60,6 +63,8 @@ private:
     };
     std::span<awaited> awaited_;  ///< objects that are no resources
     std::size_t awaited_used_ = 0;
+    std::span<model::verdict> verdicts_;
+    std::size_t verdicts_used_ = 0;
     std::span<wait> waits_;  ///< tasks that wait for a described resource, by task
     std::size_t waits_used_ = 0;
 };

@@ -24,6 +24,11 @@ T* make_in(base::arena& memory, A&&... arguments) noexcept {
     return place.empty() ? nullptr : new (place.data()) T(static_cast<A&&>(arguments)...);
 }
 
+std::span<const std::uint32_t> cycle_heads(const chain_counts& of) noexcept {
+    return std::span(of.cycle_heads)
+        .first(std::min<std::size_t>(of.cycles, chain_counts::max_cycles));
+}
+
 }  // namespace
 
 model::snapshot& snapshot_builder::build(const build_options& options) noexcept {
@@ -61,7 +66,8 @@ model::snapshot& snapshot_builder::build(const build_options& options) noexcept 
     snapshot_.counts.cut = chains.cut;
     snapshot_.details = details;
     sort_roots(chains.roots);
-    if (auto* const view = make_in<overview>(memory_, memory_, snapshot_, *details)) view->make();
+    if (auto* const view = make_in<overview>(memory_, memory_, snapshot_, *details))
+        view->make(cycle_heads(chains));
     note_losses(chains);
     return snapshot_;
 }

@@ -59,7 +59,7 @@ private:
 struct world {
     station on_the_way;
     station at_the_end;
-    std::atomic<long> arrivals{0};
+    std::atomic<long> wrong{0};
     std::atomic<long> alive{0};
 };
 
@@ -79,7 +79,7 @@ struct counted {
 /// Ends where another thread finds and destroys it.
 eager::forgotten roams(world& in, int depth) {
     const counted alive(in.alive);
-    in.arrivals += co_await journey(in, depth) == 3 ? 1 : 1'000'000;
+    in.wrong += co_await journey(in, depth) == 3 ? 0 : 1;
     co_await in.at_the_end;
 }
 
@@ -233,7 +233,7 @@ TEST(Chaos, Case43_DumpsWhileCoroutinesAreMadeMovedAndDestroyedOnEveryCore) {
             while (const auto next = world.on_the_way.take()) next.resume();
             while (const auto ended = world.at_the_end.take()) ended.destroy();
             CHAOS_REQUIRE(world.alive == 0);
-            CHAOS_REQUIRE(world.arrivals < 1'000'000);
+            CHAOS_REQUIRE(world.wrong == 0);
             chaos::tell("done");
             CHAOS_REQUIRE(corodump::dump_now());
         },
@@ -334,8 +334,14 @@ TEST(Chaos, Case45_AwaitCycle) {
             in_cycle += frame.function == "app::awaits_other" ? 1 : 0;
     EXPECT_EQ(in_cycle, 2U) << dump.chains();
     EXPECT_TRUE(has_warning(dump, "1 await cycles were found")) << dump.chains();
-    ASSERT_EQ(dump.verdicts.size(), 1U) << dump.text;
+    ASSERT_EQ(dump.verdicts.size(), 1U) << dump.chains();
     EXPECT_EQ(dump.verdicts[0].kind, "wait_cycle");
+    EXPECT_EQ(dump.verdicts[0].statement,
+              "Deadlock: 1 task awaits itself in a circle: it can never be resumed.");
+    ASSERT_EQ(dump.verdicts[0].evidence.size(), 1U);
+    EXPECT_TRUE(dump.verdicts[0].evidence[0].starts_with("app::awaits_other ("));
+    EXPECT_TRUE(dump.verdicts[0].evidence[0].ends_with(" awaits itself, through 2 coroutines"));
+    support::expect_valid(dump.path);
     host.expect_answers();
 }
 
@@ -358,7 +364,8 @@ TEST(Chaos, Case47_AChainOf100000IsCutAtTheBoundAndCounted) {
     const support::dump dump = host.signal_and_await_dump();
     expect_waiting_task(dump);
     const auto json = chaos::parse(dump.path);
-    const support::task* const deep = dump.ending_in("app::bottom");
+    // The outermost are shown; what lies below is counted.
+    const support::task* const deep = dump.ending_in("app::level");
     ASSERT_NE(deep, nullptr) << dump.chains().substr(0, 4000);
     EXPECT_EQ(deep->chain.size(), 256U);
     EXPECT_EQ(deep->root().function, "app::level");
@@ -420,7 +427,7 @@ TEST(Chaos, Case46_AMillionTasksAreDumpedWhileTheServiceGoesOn) {
     const std::string line = host.await_error("dumped ");
     const long dumped = std::stol(line.substr(line.find("dumped ") + 7));
     EXPECT_GE(dumped, tasks);
-    EXPECT_LE(dumped, tasks + 1);
+    EXPECT_LE(dumped, tasks + 2);  // two frames that moved while they were read
     // The arena is 1 GiB of address space, the writer's buffer some MiB: never more, and given
     // back.
     const long most = status_kib(host, "VmHWM");
