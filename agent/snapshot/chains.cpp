@@ -523,7 +523,9 @@ bool chain_builder::is_coroutine(std::uint64_t address, code_names& code) noexce
     return address >= 4096 && (address & 7U) == 0 &&
            base::safe_copy(parts, address, sizeof parts) == sizeof parts &&
            parts[0] != parts[1] &&  // a std::noop_coroutine's are the same
-           code.is_code(parts[0]) && code.is_code(parts[1]);
+           code.is_code(parts[0]) && code.is_code(parts[1]) &&
+           // A table of virtual functions begins with two destructors; frames lie in no image.
+           code.images().find(address) == nullptr;
 }
 
 std::uint64_t chain_builder::count_untracked(code_names& code) noexcept {
