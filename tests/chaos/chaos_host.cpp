@@ -372,6 +372,14 @@ std::string host::of_process(std::string_view file) const {
     return content.str();
 }
 
+bool host::is_thread_in(long tid, long system_call, char state) const {
+    const std::string stat = of_thread(tid, "stat");
+    const std::size_t name_end = stat.rfind(')');
+    return name_end != std::string::npos && stat.size() > name_end + 2 &&
+           stat[name_end + 2] == state &&
+           std::strtol(of_thread(tid, "syscall").c_str(), nullptr, 10) == system_call;
+}
+
 const std::string& host::untaken_lines() {
     if (lines_ >= 0) drain(lines_, pending_lines_);
     return pending_lines_;

@@ -94,6 +94,8 @@ public:
     /// What /proc/<pid>/task/<tid>/<file> says.
     [[nodiscard]] std::string of_thread(long tid, std::string_view file) const;
     [[nodiscard]] std::string of_process(std::string_view file) const;
+    /// The thread's state letter, and the system call it is in.
+    [[nodiscard]] bool is_thread_in(long tid, long system_call, char state) const;
     /// Lines the host told that nobody awaited.
     [[nodiscard]] const std::string& untaken_lines();
 

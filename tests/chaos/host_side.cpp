@@ -64,6 +64,16 @@ void stay() noexcept {
     for (;;) pause();
 }
 
+void stay_in_vfork() noexcept {
+    // NOLINTNEXTLINE(clang-analyzer-security.insecureAPI.vfork): it is what is tested
+    const pid_t child = vfork();
+    if (child == 0) {
+        prctl(PR_SET_PDEATHSIG, SIGKILL);
+        for (;;) pause();
+    }
+    give_up(__FILE__, __LINE__, "vfork came back");
+}
+
 std::string_view serve() noexcept {
     tell("ready");
     for (;;) {

@@ -26,6 +26,9 @@ void tell(std::string_view word, long number) noexcept;
 
 /// For ever, as a hung process does.
 [[noreturn]] void stay() noexcept;
+/// Likewise, but as the kernel has the parent of vfork wait: uninterruptibly ("D"), with no signal
+/// taken, until the child is gone. The child ends with the host.
+[[noreturn]] void stay_in_vfork() noexcept;
 /// Tells "ready", and "pong" to each "ping", until the test says something else, which it returns.
 std::string_view serve() noexcept;
 

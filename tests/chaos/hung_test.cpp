@@ -7,7 +7,6 @@
 #include <poll.h>
 #include <signal.h>
 #include <sys/epoll.h>
-#include <sys/prctl.h>
 #include <sys/socket.h>
 #include <sys/syscall.h>
 #include <sys/types.h>
@@ -17,6 +16,11 @@
 #include <algorithm>
 #include <atomic>
 #include <corodump/agent.hpp>
+#include <corodump/describe.hpp>
+#include <corodump/detail/abi.hpp>
+#include <corodump/task.hpp>
+#include <coroutine>
+#include <cstdint>
 #include <cstdio>
 #include <cstdlib>
 #include <filesystem>
@@ -26,6 +30,7 @@
 #include <semaphore>
 #include <string>
 #include <thread>
+#include <utility>
 #include <vector>
 
 #if CORODUMP_CHAOS_WITH_SPDLOG
@@ -303,17 +308,6 @@ TEST(Chaos, Case08_ALoopSpinning) {
     }
 }
 
-/// In vfork the kernel has the parent wait uninterruptibly ("D"), until the child is gone.
-[[noreturn]] void block_in_vfork() noexcept {
-    // NOLINTNEXTLINE(clang-analyzer-security.insecureAPI.vfork): it is what is tested
-    const pid_t child = vfork();
-    if (child == 0) {
-        prctl(PR_SET_PDEATHSIG, SIGKILL);
-        for (;;) syscall(SYS_pause);
-    }
-    chaos::give_up(__FILE__, __LINE__, "vfork came back");
-}
-
 int listening_socket() {
     const int fd = socket(AF_INET, SOCK_STREAM, 0);
     sockaddr_in address{};
@@ -324,15 +318,6 @@ int listening_socket() {
     return fd;
 }
 
-/// The state letter and whether the thread is in this system call.
-bool is_blocked_in(const chaos::host& host, long tid, long call, char state) {
-    const std::string stat = host.of_thread(tid, "stat");
-    const std::string in = host.of_thread(tid, "syscall");
-    const std::size_t name_end = stat.rfind(')');
-    return name_end != std::string::npos && stat.size() > name_end + 2 &&
-           stat[name_end + 2] == state && std::strtol(in.c_str(), nullptr, 10) == call;
-}
-
 TEST(Chaos, Case09_EveryThreadBlockedInASystemCall) {
     struct blocker {
         long call;
@@ -341,7 +326,7 @@ TEST(Chaos, Case09_EveryThreadBlockedInASystemCall) {
     };
     static int never[2];
     static const blocker blockers[] = {
-        {SYS_vfork, 'D', [] { block_in_vfork(); }},
+        {SYS_vfork, 'D', [] { chaos::stay_in_vfork(); }},
         {SYS_read, 'S',
          [] {
              char byte;
@@ -377,16 +362,127 @@ TEST(Chaos, Case09_EveryThreadBlockedInASystemCall) {
         blocked = 0;
         for (const blocker& each : blockers)
             for (const long tid : threads)
-                blocked += is_blocked_in(host, tid, each.call, each.state) ? 1 : 0;
+                blocked += host.is_thread_in(tid, each.call, each.state) ? 1 : 0;
         ASSERT_TRUE(host.is_alive()) << host.errors();
         poll(nullptr, 0, 1);
     }
     expect_dumps(host);
     for (const blocker& each : blockers) {
         const bool still = std::ranges::any_of(
-            threads, [&](long tid) { return is_blocked_in(host, tid, each.call, each.state); });
+            threads, [&](long tid) { return host.is_thread_in(tid, each.call, each.state); });
         EXPECT_TRUE(still) << "system call " << each.call << " was disturbed by the dumps";
     }
+}
+
+// --- corruption ----------------------------------------------------------------------------------
+
+using corodump::detail::record;
+
+constexpr std::uintptr_t nowhere = 0xdead'beef'0000'1238;
+constexpr std::uintptr_t unmapped = 0x1000;
+
+/// An awaiter with virtual functions and a resource, as libraries have them.
+struct virtual_awaiter {
+    explicit virtual_awaiter(const corodump::resource* of) noexcept : resource(of) {}
+    virtual ~virtual_awaiter() = default;
+    virtual bool await_ready() const noexcept { return false; }
+    virtual void await_suspend(std::coroutine_handle<>) noexcept {}
+    virtual void await_resume() const noexcept {}
+    void describe(corodump::description& d) const noexcept { d.waits_for(*resource); }
+    const corodump::resource* resource;
+};
+
+virtual_awaiter* awaiter_to_break;
+
+lazy::task<int> awaits_virtual(const corodump::resource& of) {
+    virtual_awaiter awaiter(&of);
+    awaiter_to_break = &awaiter;
+    co_await awaiter;
+    co_return 0;
+}
+lazy::task<int> above(lazy::task<int> below) {
+    co_return 1 + co_await std::move(below);
+}
+
+record& record_of(std::coroutine_handle<> of) {
+    return *(static_cast<record*>(of.address()) - 1);
+}
+template <class T>
+const T* pointer_to(std::uintptr_t address) {
+    return reinterpret_cast<const T*>(address);
+}
+void overwrite(void* from, std::size_t bytes) {
+    auto* const at = static_cast<volatile unsigned char*>(from);
+    for (std::size_t i = 0; i < bytes; ++i) at[i] = 0xA5;
+}
+
+/// Tasks of two frames; each way of breaking one is for the upper frame.
+void break_all(std::vector<lazy::task<int>>& tasks) {
+    using corodump::detail::awaitable_info;
+    using corodump::detail::promise_info;
+    void (*const ways[])(std::coroutine_handle<>) = {
+        [](auto h) { overwrite(h.address(), 16); },                           // its code
+        [](auto h) { overwrite(static_cast<char*>(h.address()) + 16, 48); },  // its promise
+        [](auto h) { record_of(h).promise = pointer_to<promise_info>(nowhere); },
+        [](auto h) { record_of(h).promise = pointer_to<promise_info>(unmapped); },
+        [](auto h) { record_of(h).awaitable = pointer_to<awaitable_info>(nowhere); },
+        [](auto h) { record_of(h).awaitable = pointer_to<awaitable_info>(unmapped); },
+        [](auto h) { record_of(h).site = pointer_to<void>(nowhere); },
+        [](auto h) { record_of(h).site = pointer_to<void>(unmapped); },
+        [](auto h) { record_of(h).suspended = ~std::uint64_t{0}; },
+        [](auto h) {  // all of the record, which stays live
+            const std::uint32_t generation = record_of(h).generation;
+            overwrite(&record_of(h), sizeof(record));
+            record_of(h).generation = generation;
+        },
+    };
+    for (std::size_t i = 0; i < std::size(ways); ++i) ways[i](tasks[i].handle());
+}
+
+TEST(Chaos, Case11_CorruptFramesPromisesAndPointers) {
+    constexpr std::size_t ways = 10;
+    chaos::host host([] {
+        const corodump::agent agent;
+        const app::waiting_task waiting;
+        synced::event until;
+        std::vector<lazy::task<int>> tasks;
+        for (std::size_t i = 0; i < ways; ++i) {
+            tasks.push_back(above(app::inner(until)));
+            tasks.back().start();
+        }
+        auto* const resource = new corodump::resource("pool", "gone");
+        auto behind = above(awaits_virtual(*resource));
+        behind.start();
+        chaos::serve();
+        break_all(tasks);
+        overwrite(awaiter_to_break, sizeof(virtual_awaiter));  // its vtable, and its resource
+        overwrite(resource, sizeof *resource);
+        chaos::serve();
+        _exit(0);  // such frames cannot be destroyed
+    });
+    host.await_ready();
+    const support::dump before = host.signal_and_await_dump();
+    EXPECT_TRUE(before.complete) << (before.warnings.empty() ? "" : before.warnings.front());
+    EXPECT_EQ(before.tasks.size(), 1 + ways + 1) << before.chains();
+    EXPECT_EQ(before.frames, 2 + 2 * ways + 2);
+    EXPECT_NE(before.text.find("\"gone\""), std::string::npos);
+    host.say("break");
+    host.await_ready();
+    for (int i = 0; i < 2; ++i) {
+        const support::dump dump = host.signal_and_await_dump();
+        EXPECT_EQ(dump.frames, before.frames);
+        support::expect_valid(dump.path);
+        std::size_t whole = 0;
+        for (const support::task* task : dump.all_ending_in("app::inner"))
+            if (task->root().function == "app::outer" && task->chain.size() == 2) ++whole;
+        EXPECT_EQ(whole, 1U) << dump.chains();
+        // Each leaf below a broken frame is still there, with its name.
+        EXPECT_EQ(dump.all_ending_in("app::inner").size(), ways + 1) << dump.chains();
+        EXPECT_EQ(dump.all_ending_in("(anonymous namespace)::awaits_virtual").size(), 1U)
+            << dump.chains();
+        EXPECT_EQ(dump.text.find("gone"), std::string::npos);
+    }
+    host.expect_answers();
 }
 
 #ifdef CORODUMP_CLI
