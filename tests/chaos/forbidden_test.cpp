@@ -99,7 +99,7 @@ TEST(Forbidden, NothingOfItWithManyTasksAndRetention) {
 
 TEST(Forbidden, NothingOfItWhenTheCapCutsTheDump) {
     chaos::setup with = under_the_shim();
-    with.environment = {{"CORODUMP_MAX_TASKS", "3"}, {"CORODUMP_REDACT", "*"}};
+    with.environment = {{"CORODUMP_MAX_FRAMES", "3"}, {"CORODUMP_REDACT", "*"}};
     chaos::host host(chaos::program("auto_dumped_all_ways"), {}, with);
     host.await_ready();
     const support::dump dump = host.signal_and_await_dump();
