@@ -80,6 +80,9 @@ public:
     /// Waits at most that long; true when the process has ended.
     [[nodiscard]] bool wait_for_death(std::chrono::milliseconds at_most) const;
 
+    /// Says so, as trigger_error.
+    [[noreturn]] void ended() const;
+
     /// A path of the process as it is reached from here.
     [[nodiscard]] std::string path_from_here(const std::string& path) const;
 
@@ -87,7 +90,6 @@ private:
     [[nodiscard]] std::string directory() const { return "/proc/" + std::to_string(pid_); }
     [[nodiscard]] std::string read_file(const std::string& name) const;
     [[noreturn]] void refuse_memory(int error) const;
-    [[noreturn]] void ended() const;
 
     pid_t pid_;
     int pidfd_;

@@ -49,8 +49,6 @@ void refuse_zombie(const std::string& name, const process_status& status) {
 /// No agent: says what the signal would do, and sends it only where it is asked for and harmless.
 int without_agent(const target_process& target, const std::string& name,
                   const std::string& rejected, bool force, std::ostream& problems) {
-    // What was read may be of another process that has its pid by now.
-    if (!target.alive()) throw trigger_error(exit_problem, name + " has ended");
     const std::string has_none =
         rejected.empty() ? name + " has no corodump agent" : name + ": " + rejected;
     switch (target.status().on(SIGUSR1)) {
@@ -129,9 +127,8 @@ int report(const target_process& target, const std::string& name, const beacon_v
     return out.flush() ? exit_ok : exit_problem;
 }
 
-int trigger(const trigger_options& options, std::ostream& out, std::ostream& problems) {
-    const target_process target(options.pid);
-    const process_status status = target.status();
+int ask(const target_process& target, const process_status& status, const trigger_options& options,
+        std::ostream& out, std::ostream& problems) {
     const std::string name = process_name(target, status);
     refuse_zombie(name, status);
     const beacon_reader reader(target, status);
@@ -147,6 +144,18 @@ int trigger(const trigger_options& options, std::ostream& out, std::ostream& pro
     send(target, before);
     wait_for_answer(target, name, reader, before.requests, options.timeout);
     return report(target, name, reader.read(), out);
+}
+
+int trigger(const trigger_options& options, std::ostream& out, std::ostream& problems) {
+    const target_process target(options.pid);
+    const process_status status = target.status();
+    try {
+        return ask(target, status, options, out, problems);
+    } catch (const trigger_error&) {
+        // A zombie still has its pid. Of one that is gone, what was read since may be another's.
+        if (target.alive() || status.zombie()) throw;
+    }
+    target.ended();
 }
 
 }  // namespace

@@ -336,7 +336,6 @@ public:
         std::getline(in, text);
         return text;
     }
-    static constexpr int each_second = 4;
 
 private:
     void plant(time_t at) const {
