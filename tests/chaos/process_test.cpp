@@ -485,7 +485,7 @@ TEST(Chaos, Case31_WithoutAnyOptionalCallItIsDegradedAndAlive) {
 }
 
 TEST(Chaos, Case31_WithoutOneOptionalCallItIsDegradedAndAlive) {
-    for (const std::uint32_t error : {EPERM, ENOSYS})
+    for (const std::uint32_t error : {std::uint32_t{EPERM}, std::uint32_t{ENOSYS}})
         for (const refusal& each : optional_calls(error)) {
             SCOPED_TRACE("system call " + std::to_string(each.call));
             expect_alive_without({each}, chaos::rounds(1, 3));
