@@ -153,6 +153,7 @@ bool are_all_open(const std::vector<int>& descriptors) {
 }
 
 TEST(Chaos, Case35_OutOfDescriptorsItDumpsFromItsReserve) {
+    ORDERS_NOT_UNDER_ASAN();
     chaos::setup with;
     with.limits = {{RLIMIT_NOFILE, 40}};
     chaos::host host(
@@ -174,6 +175,7 @@ TEST(Chaos, Case35_OutOfDescriptorsItDumpsFromItsReserve) {
 }
 
 TEST(Chaos, Case35_OutOfDescriptorsAndReserveItSaysSo) {
+    ORDERS_NOT_UNDER_ASAN();
     chaos::setup with;
     with.limits = {{RLIMIT_NOFILE, 40}};
     chaos::host host(

@@ -55,6 +55,16 @@ inline bool has_warning(const support::dump& in, std::string_view text) {
     return false;
 }
 
+#if defined(__SANITIZE_ADDRESS__)
+/// AddressSanitizer's runtime must be loaded first, does not run set-user-id programs, and UBSan's
+/// look at a vtable takes a pipe.
+inline constexpr bool has_address_sanitizer = true;
+#else
+inline constexpr bool has_address_sanitizer = false;
+#endif
+#define ORDERS_NOT_UNDER_ASAN() \
+    if (orders::has_address_sanitizer) GTEST_SKIP() << "the sanitizer's runtime does not allow it"
+
 /// How often `text` stands in `in`.
 inline int count_of(std::string_view in, std::string_view text) {
     int count = 0;

@@ -281,6 +281,7 @@ void expect_one_agent(chaos::host& host) {
 }
 
 TEST(Chaos, Case28_TheSameLibraryPreloadedAndLinkedIsOneAgent) {
+    ORDERS_NOT_UNDER_ASAN();
     chaos::setup with;
     with.preload = {CORODUMP_CHAOS_AGENT};
     chaos::host host(chaos::program("auto_serves"), {}, with);
@@ -288,6 +289,7 @@ TEST(Chaos, Case28_TheSameLibraryPreloadedAndLinkedIsOneAgent) {
 }
 
 TEST(Chaos, Case28_ACopyOfTheLibraryPreloadedIsOneAgent) {
+    ORDERS_NOT_UNDER_ASAN();
     const scratch place;
     fs::copy_file(CORODUMP_CHAOS_AGENT, place.file("libcopy.so"));
     chaos::setup with;
@@ -407,12 +409,14 @@ std::string marked_copy(const scratch& place, uid_t user, gid_t group, mode_t mo
 }
 
 TEST(Chaos, Case30_ASetGroupIdProgramHasNoAgent) {
+    ORDERS_NOT_UNDER_ASAN();
     if (geteuid() != 0) GTEST_SKIP() << "it takes root to give a program another's group";
     const scratch place;
     expect_inactive(marked_copy(place, 0, nobody, 02755));
 }
 
 TEST(Chaos, Case30_ASetUserIdProgramHasNoAgent) {
+    ORDERS_NOT_UNDER_ASAN();
     if (geteuid() != 0) GTEST_SKIP() << "it takes root to give a program another's identity";
     const scratch place;
     chmod(place.path().c_str(), 0755);
@@ -480,11 +484,13 @@ void expect_alive_without(const std::vector<refusal>& calls, int dumps) {
 }
 
 TEST(Chaos, Case31_WithoutAnyOptionalCallItIsDegradedAndAlive) {
+    ORDERS_NOT_UNDER_ASAN();
     expect_alive_without(optional_calls(EPERM), 2);
     expect_alive_without(optional_calls(ENOSYS), 2);
 }
 
 TEST(Chaos, Case31_WithoutOneOptionalCallItIsDegradedAndAlive) {
+    ORDERS_NOT_UNDER_ASAN();
     for (const std::uint32_t error : {std::uint32_t{EPERM}, std::uint32_t{ENOSYS}})
         for (const refusal& each : optional_calls(error)) {
             SCOPED_TRACE("system call " + std::to_string(each.call));
