@@ -270,10 +270,15 @@ void lock_for_fork() noexcept {
 void unlock_after_fork() noexcept {
     pthread_mutex_unlock(&pool_lock::mutex);
 }
+/// Atomic: the watchdog may be reading the state's former tid (thread_states.cpp).
+void note_tid(thread_state& of) noexcept {
+    const auto tid = static_cast<std::uint32_t>(syscall(SYS_gettid));
+    std::atomic_ref<std::uint32_t>(of.tid).store(tid, std::memory_order_relaxed);
+}
+
 void repair_child() noexcept {
     pthread_mutex_unlock(&pool_lock::mutex);
-    if (corodump_thread_v1 != &empty_state)
-        corodump_thread_v1->tid = static_cast<std::uint32_t>(syscall(SYS_gettid));
+    if (corodump_thread_v1 != &empty_state) note_tid(*corodump_thread_v1);
 }
 
 void prepare() noexcept {
@@ -309,7 +314,7 @@ thread_state* attach() noexcept {
     }
     for (std::size_t i = 0; i < size_classes; ++i)
         node->state.lists[i].limit = bypass ? 0 : 2 * batch_of(i);
-    node->state.tid = static_cast<std::uint32_t>(syscall(SYS_gettid));
+    note_tid(node->state);
     node->state.last_frame = nullptr;
     corodump_thread_v1 = &node->state;
     pthread_setspecific(thread_key, node);
