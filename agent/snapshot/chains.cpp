@@ -9,6 +9,7 @@
 #include "agent/base/safe_copy.hpp"
 #include "agent/sources/descriptions.hpp"
 #include "agent/sources/frame_memory.hpp"
+#include "agent/symbols/unwind_tables.hpp"
 
 namespace corodump::snapshot {
 namespace {
@@ -74,6 +75,19 @@ bool shares_any(std::span<const std::uint64_t> awaiter, std::span<const std::uin
                (std::ranges::find(near, word) != near.end() ||
                 std::ranges::find(far, word) != far.end());
     });
+}
+
+/// Return addresses on a stack look like a frame's two words too, but lie within functions.
+bool begin_functions(std::span<const std::uint64_t> addresses, code_names& code,
+                     base::arena& scratch) noexcept {
+    const base::arena::mark_type mark = scratch.mark();
+    symbols::unwind_tables tables(code.images(), scratch);
+    const bool begin = std::ranges::all_of(addresses, [&tables](std::uint64_t address) {
+        symbols::function_entry found;
+        return !tables.find_function(address, found) || found.fde.begin == address;
+    });
+    scratch.rewind(mark);
+    return begin;
 }
 
 }  // namespace
@@ -518,17 +532,18 @@ void chain_builder::count_chains() noexcept {
     }
 }
 
-bool chain_builder::is_coroutine(std::uint64_t address, code_names& code) noexcept {
+bool chain_builder::is_coroutine(std::uint64_t address, code_names& code,
+                                 base::arena& scratch) noexcept {
     std::uint64_t parts[2];  // resume and destroy
     return address >= 4096 && (address & 7U) == 0 &&
            base::safe_copy(parts, address, sizeof parts) == sizeof parts &&
            parts[0] != parts[1] &&  // a std::noop_coroutine's are the same
            code.is_code(parts[0]) && code.is_code(parts[1]) &&
            // A table of virtual functions begins with two destructors; frames lie in no image.
-           code.images().find(address) == nullptr;
+           code.images().find(address) == nullptr && begin_functions(parts, code, scratch);
 }
 
-std::uint64_t chain_builder::count_untracked(code_names& code) noexcept {
+std::uint64_t chain_builder::count_untracked(code_names& code, base::arena& scratch) noexcept {
     std::uint64_t found = 0;
     unsigned looked_at = 0;
     for (const model::frame& f : frames_) {
@@ -539,7 +554,8 @@ std::uint64_t chain_builder::count_untracked(code_names& code) noexcept {
         for (const std::uint64_t word : awaiter_words(f, begin)) {
             if (word < 4096 || index_.containing(word) != no_index) continue;
             // A handle, or a promise's address straight behind the two pointers.
-            if (!is_coroutine(word, code) && !is_coroutine(word - 16, code)) continue;
+            if (!is_coroutine(word, code, scratch) && !is_coroutine(word - 16, code, scratch))
+                continue;
             ++found;
             break;
         }

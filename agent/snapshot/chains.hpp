@@ -25,6 +25,7 @@
 #include <iterator>
 #include <span>
 
+#include "agent/base/arena.hpp"
 #include "agent/model/snapshot.hpp"
 #include "agent/snapshot/code_names.hpp"
 #include "agent/sources/frame_index.hpp"
@@ -58,10 +59,11 @@ public:
 
     /// How many leaves seem to await a coroutine that is not tracked: their awaiter names something
     /// that begins with the two code addresses of a coroutine frame. Looks at 128 leaves.
-    [[nodiscard]] std::uint64_t count_untracked(code_names& code) noexcept;
+    [[nodiscard]] std::uint64_t count_untracked(code_names& code, base::arena& scratch) noexcept;
 
 private:
-    [[nodiscard]] static bool is_coroutine(std::uint64_t address, code_names& code) noexcept;
+    [[nodiscard]] static bool is_coroutine(std::uint64_t address, code_names& code,
+                                           base::arena& scratch) noexcept;
     [[nodiscard]] bool deadline_passed() const noexcept;
     void leave_alone(std::uint32_t first) noexcept;
     void read(std::uint32_t index) noexcept;

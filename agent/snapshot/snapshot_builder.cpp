@@ -60,7 +60,7 @@ model::snapshot& snapshot_builder::build(const build_options& options) noexcept 
     index_ = index;
     chain_builder builder(copied.frames, *index, *types, options.limits);
     const chain_counts chains = builder.build();
-    snapshot_.counts.untracked = builder.count_untracked(code_);
+    snapshot_.counts.untracked = builder.count_untracked(code_, memory_);
     snapshot_.frames = copied.frames;
     snapshot_.counts.unreadable = chains.unreadable;
     snapshot_.counts.cut = chains.cut;

@@ -364,11 +364,13 @@ TEST(Chaos, Case47_AChainOf100000IsCutAtTheBoundAndCounted) {
     const support::dump dump = host.signal_and_await_dump();
     expect_waiting_task(dump);
     const auto json = chaos::parse(dump.path);
-    // The outermost are shown; what lies below is counted.
-    const support::task* const deep = dump.ending_in("app::level");
+    // Both ends are shown, what the task is and what it waits for; the middle is counted.
+    const support::task* const deep = dump.ending_in("app::bottom");
     ASSERT_NE(deep, nullptr) << dump.chains().substr(0, 4000);
     EXPECT_EQ(deep->chain.size(), 256U);
     EXPECT_EQ(deep->root().function, "app::level");
+    ASSERT_TRUE(deep->awaits.has_value());
+    EXPECT_EQ(deep->awaits->awaitable, "synced::event::awaiter");
     EXPECT_EQ(json["dump"]["counts"]["cut"], depth - 256);
     EXPECT_FALSE(dump.complete);
     host.expect_answers();
