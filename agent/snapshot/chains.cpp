@@ -90,6 +90,15 @@ bool begin_functions(std::span<const std::uint64_t> addresses, code_names& code,
     return begin;
 }
 
+/// A std::function's two words begin functions as well, but of different names. Where symbols are
+/// stripped, it is taken for a frame.
+bool are_of_one_function(std::uint64_t one, std::uint64_t other, code_names& code) noexcept {
+    char first[512];
+    char second[512];
+    const std::string_view name = code.name_of(one, first);
+    return name.empty() || name == code.name_of(other, second);
+}
+
 }  // namespace
 
 /// A pass over a million frames costs as much as what it does with them: the passes are few.
@@ -540,7 +549,8 @@ bool chain_builder::is_coroutine(std::uint64_t address, code_names& code,
            parts[0] != parts[1] &&  // a std::noop_coroutine's are the same
            code.is_code(parts[0]) && code.is_code(parts[1]) &&
            // A table of virtual functions begins with two destructors; frames lie in no image.
-           code.images().find(address) == nullptr && begin_functions(parts, code, scratch);
+           code.images().find(address) == nullptr && begin_functions(parts, code, scratch) &&
+           are_of_one_function(parts[0], parts[1], code);
 }
 
 std::uint64_t chain_builder::count_untracked(code_names& code, base::arena& scratch) noexcept {
