@@ -258,7 +258,6 @@ TEST(Chaos, Case07_TrackersLockHeldByAThreadStuckInGrowingThePool) {
         const corodump::agent agent;
         const app::waiting_task waiting;
         static synced::event until;
-        static std::atomic<std::size_t> made{0};
         chaos::start_probe(make_first_coroutine_of_a_thread);
         std::vector<lazy::task<int>> others;
         others.reserve(many);

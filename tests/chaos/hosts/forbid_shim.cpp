@@ -9,6 +9,8 @@
 //
 // What this cannot see: calls inside of the C library that do not go through the linker. All that
 // the agent, libstdc++ and libgcc import does.
+// The headers of the C library define some of these inline where it optimises; not with this.
+#define __NO_INLINE__ 1  // NOLINT(bugprone-reserved-identifier): glibc's own switch, features.h
 #include <dirent.h>
 #include <dlfcn.h>
 #include <link.h>
