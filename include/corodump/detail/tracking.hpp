@@ -61,13 +61,14 @@ inline constexpr std::uintptr_t tag_mask = 3;
 [[gnu::visibility("hidden")]] inline record* begin(void* frame, frame_tag& tag,
                                                    const promise_info& promise,
                                                    const void* definition) noexcept {
-    thread_state* const thread = corodump_thread_v1;
+    const thread_state* thread = corodump_thread_v1;
     record* own = nullptr;
     if (thread->last_frame == frame && definition != nullptr) [[likely]] {
         tag.word.store(reinterpret_cast<std::uintptr_t>(definition), std::memory_order_relaxed);
         own = reinterpret_cast<record*>(static_cast<char*>(frame) - sizeof(record));
     } else {
         own = begin_outside(frame, tag, definition);
+        thread = corodump_thread_v1;  // its state may just have been made
     }
     constexpr auto relaxed = std::memory_order_relaxed;
     own->promise.store(&promise, relaxed);
