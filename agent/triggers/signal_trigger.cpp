@@ -20,7 +20,7 @@ constexpr time_t join_seconds = 1;
 /// Touched only by install, revive and uninstall, which one thread calls at a time; the semaphores
 /// are what the signal thread shares.
 struct trigger_state {
-    bool installed = false;
+    std::atomic<bool> installed{false};  ///< the watchdog reads it too
     bool has_thread = false;
     pthread_t thread{};
     sem_t ready{};  ///< posted once by the thread
