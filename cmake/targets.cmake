@@ -13,10 +13,13 @@ target_compile_options(
               $<$<BOOL:${CORODUMP_WERROR}>:-Werror>)
 
 # How the agent's own code is compiled, whatever the build type: it runs in production services, where
-# a profiler follows its frame pointers.
+# a profiler follows its frame pointers. Only sanitizers choose for themselves.
 add_library(corodump_agent_options INTERFACE)
 target_compile_features(corodump_agent_options INTERFACE cxx_std_20)
-target_compile_options(corodump_agent_options INTERFACE -O2 -g -fno-omit-frame-pointer)
+target_compile_options(corodump_agent_options INTERFACE -fno-omit-frame-pointer)
+if(NOT CMAKE_CXX_FLAGS MATCHES "-fsanitize")
+    target_compile_options(corodump_agent_options INTERFACE -O2)
+endif()
 target_compile_definitions(corodump_agent_options INTERFACE CORODUMP_VERSION="${PROJECT_VERSION}")
 target_include_directories(
     corodump_agent_options INTERFACE "${PROJECT_SOURCE_DIR}" "${PROJECT_SOURCE_DIR}/include")
