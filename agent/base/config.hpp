@@ -38,7 +38,9 @@ private:
 };
 
 /// SIGRTMAX-2: the lowest real-time signals are what programs choose for themselves.
-[[nodiscard]] inline int default_stack_signal() noexcept { return SIGRTMAX - 2; }
+[[nodiscard]] inline int default_stack_signal() noexcept {
+    return SIGRTMAX - 2;
+}
 
 struct config {
     std::string directory = "/tmp";

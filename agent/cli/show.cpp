@@ -20,8 +20,8 @@ int show_one(const format::dump& all, const std::string& id, const show_options&
              show_report& report, std::ostream& problems) {
     const format::task* found = format::task_index(all).find(id);
     if (found == nullptr) {
-        problems << "corodump: " << options.file << ": no task has the id "
-                 << printable(id) << '\n';
+        problems << "corodump: " << options.file << ": no task has the id " << printable(id)
+                 << '\n';
         return exit_problem;
     }
     report.header();

@@ -17,7 +17,8 @@ constexpr std::size_t shown_stacks = 10;
 constexpr std::size_t place_column = 48;
 
 bool matters(const format::thread& t) {
-    return t.task || t.stack_source == "signal" || (t.state == "R" && t.stack_source != "no_signal");
+    return t.task || t.stack_source == "signal" ||
+           (t.state == "R" && t.stack_source != "no_signal");
 }
 
 bool is_agents_own(const format::thread& t) {
@@ -37,7 +38,8 @@ std::string key_of(const format::thread& t) {
     std::string key(t.syscall.view());
     key.append("|").append(t.stack_source.view()).append("|").append(t.stack_quality.view());
     key.append("|").append(t.stack_reason.view()).append("|").append(to_string(t.task));
-    for (const format::native_frame& f : t.frames) key.append(" ").append(format::to_string(f.address));
+    for (const format::native_frame& f : t.frames)
+        key.append(" ").append(format::to_string(f.address));
     return key;
 }
 
@@ -82,11 +84,11 @@ void show_threads::draw() {
 }
 
 std::string show_threads::what_it_does(const format::thread& t) {
-    std::string text = t.syscall                      ? "in " + printable(t.syscall.view())
-                       : t.syscall_number             ? "in system call " + std::to_string(*t.syscall_number)
+    std::string text = t.syscall          ? "in " + printable(t.syscall.view())
+                       : t.syscall_number ? "in system call " + std::to_string(*t.syscall_number)
                        : t.stack_source == "no_signal" ? "waits in the kernel"
-                       : t.state == "R"               ? "runs"
-                                                      : "state " + printable(t.state.view());
+                       : t.state == "R"                ? "runs"
+                                                       : "state " + printable(t.state.view());
     if (t.task) text += ", inside of " + names_.task(t.task);
     return text;
 }
@@ -140,7 +142,8 @@ void show_threads::draw_frame(const format::native_frame& frame, const std::stri
     place += format::to_string(frame.module ? frame.offset : frame.address);
     if (frame.inferred) place += "  inferred";
     const std::size_t used = indent.size() + display_width(function);
-    out_ << indent << function << std::string(used + 2 < place_column ? place_column - used : 2, ' ')
+    out_ << indent << function
+         << std::string(used + 2 < place_column ? place_column - used : 2, ' ')
          << names_.colour()(paint::place, place) << '\n';
 }
 

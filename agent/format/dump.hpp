@@ -251,8 +251,8 @@ struct dump {
     format::summary summary;
     std::vector<group> groups;
     std::deque<task> tasks;
-    std::uint64_t tasks_left_out = 0;  ///< over a limit of the dump's
-    text left_out_for;                 ///< which one
+    std::uint64_t tasks_left_out = 0;            ///< over a limit of the dump's
+    text left_out_for;                           ///< which one
     std::vector<std::uint64_t> frame_addresses;  ///< 0: not known
     std::vector<thread> threads;
     std::vector<module> modules;

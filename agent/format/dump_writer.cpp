@@ -359,8 +359,8 @@ std::string_view sections::reason_to_end(std::size_t at) const noexcept {
 /// What comes behind the tasks, roughly.
 std::uint64_t sections::room_for_the_rest() const noexcept {
     constexpr std::uint64_t bytes_of_a_module = 320;
-    return 4096 + std::min<std::uint64_t>(all_.modules.size() * bytes_of_a_module,
-                                          all_.limits.bytes / 4);
+    return 4096 +
+           std::min<std::uint64_t>(all_.modules.size() * bytes_of_a_module, all_.limits.bytes / 4);
 }
 
 void sections::write_left_out() noexcept {

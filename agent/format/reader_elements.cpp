@@ -97,8 +97,8 @@ void dump_builder::finish(std::uint64_t offset) {
     const path root;
     if (!seen_[0]) log_.unusable(root, 0, "not a corodump dump: it has no \"format\"");
     for (std::size_t i = 1; i < members.size(); ++i) {
-        const bool optional = std::ranges::find(optional_members, members[i]) !=
-                              optional_members.end();
+        const bool optional =
+            std::ranges::find(optional_members, members[i]) != optional_members.end();
         if (!seen_[i] && !optional) {
             log_.departure(root, offset, "has no member \"" + std::string(members[i]) + "\"");
         }
@@ -284,7 +284,8 @@ void dump_builder::read_left_out(const tree& json, const path& where) {
     in.read("tasks", need::value, dump_.tasks_left_out);
     in.read("reason", need::value, dump_.left_out_for);
     in.finish();
-    if (dump_.tasks_left_out == 0) log_.departure(where, in.offset(), "says that nothing is missing");
+    if (dump_.tasks_left_out == 0)
+        log_.departure(where, in.offset(), "says that nothing is missing");
 }
 
 void dump_builder::read_group(const tree& json, const path& where) {

@@ -78,8 +78,8 @@ private:
     void read_local(const tree& json, std::uint32_t at, const path& where, std::vector<local>& out);
     void read_leaf(const tree& json, std::uint32_t at, const path& where, task& out);
     void read_native_stack(object_fields& in, const tree& json, task& out);
-    void read_native_frames(const tree& json, std::optional<std::uint32_t> array,
-                            const path& where, std::vector<native_frame>& out);
+    void read_native_frames(const tree& json, std::optional<std::uint32_t> array, const path& where,
+                            std::vector<native_frame>& out);
     void read_thread(const tree& json, const path& where);
     void read_stack(object_fields& in, const tree& json, thread& out);
     void read_module(const tree& json, const path& where);

@@ -2,7 +2,8 @@
 // part of it that belongs to a running task.
 //
 //   {"tid":…,"name":…,"state":…,"syscall":…,"syscall_number":…,"wait_channel":…,
-//    "stack":{"source":…,"quality":…[,"reason":…]},"task":…[,"outer_tasks":[…]],"frames":[{frame}, …]}
+//    "stack":{"source":…,"quality":…[,"reason":…]},"task":…[,"outer_tasks":[…]],"frames":[{frame},
+//    …]}
 //
 // Threads: one owner. Signals: unsafe. Blocks: as long as the sink does.
 // Errors:  unknown values become null, or are absent where docs/format.md says so.

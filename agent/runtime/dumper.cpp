@@ -163,16 +163,18 @@ model::limits dumper::limits_of(const triggers::dump_request& request) const noe
     return {.tasks = config_->max_tasks,
             .bytes = config_->max_bytes,
             .depth = static_cast<unsigned>(config_->max_depth),
-            .deadline_ns = request.requested_ns +
-                           static_cast<std::int64_t>(config_->deadline_ms) * 1'000'000};
+            .deadline_ns =
+                request.requested_ns + static_cast<std::int64_t>(config_->deadline_ms) * 1'000'000};
 }
 
 void dumper::dump(const triggers::dump_request& request, triggers::dump_outcome& outcome) noexcept {
     ++sequence_;
     memory_.release(kept_bytes);
     code_.begin(memory_);
-    model::snapshot& made = builder_.build(
-        {config_->max_frames, limits_of(request), config_->max_text_bytes, {hides, &config_->redact}});
+    model::snapshot& made = builder_.build({config_->max_frames,
+                                            limits_of(request),
+                                            config_->max_text_bytes,
+                                            {hides, &config_->redact}});
     made.time_unix_ns = base::realtime_ns();
     describe_process(made);
     describe_request(made, request);

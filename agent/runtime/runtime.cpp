@@ -168,7 +168,8 @@ base::config defaults_from(const corodump_options_v1& options) {
 void install_stack_signal() noexcept {
     const int signal = parts().config.stack_signal;
     if (signal == 0) return;
-    const int error = signal == parts().config.signal ? EBUSY : sources::install_stack_signal(signal);
+    const int error =
+        signal == parts().config.signal ? EBUSY : sources::install_stack_signal(signal);
     if (error == EBUSY)
         log_problem("the host handles the signal for stacks: running threads show none");
     else if (error != 0)

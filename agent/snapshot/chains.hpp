@@ -6,7 +6,8 @@
 //           names another that holds it as well, that one
 //   up      a word of C's promise is P's address, P is suspended, and nothing speaks against it:
 //           a caller's handle stays in the promise after C has ended or yielded
-//   join    a word of C's promise points into P's awaiter (the counter of a when_all), or one of its
+//   join    a word of C's promise points into P's awaiter (the counter of a when_all), or one of
+//   its
 //           arguments at that awaiter, with nothing else in common (a callback); a word of
 //           C's promise or arguments points at what P's awaiter points at inside P (a scope); or a
 //           word of C's promise points at what P's awaiter points at on the heap, and P's address
@@ -36,7 +37,8 @@ namespace corodump::snapshot {
 struct chain_counts {
     static constexpr std::size_t max_cycles = 64;
     std::uint64_t cycles = 0;
-    /// The frames at which the first of them were cut open: each heads a chain that leads back to it.
+    /// The frames at which the first of them were cut open: each heads a chain that leads back to
+    /// it.
     std::uint32_t cycle_heads[max_cycles] = {};
     std::uint64_t unreadable = 0;
     std::uint64_t cut = 0;

@@ -19,7 +19,8 @@ namespace {
 
 using model::no_index;
 
-constexpr std::size_t max_type_bytes = std::size_t{32} * 1024;  // of an expression template of operations
+constexpr std::size_t max_type_bytes =
+    std::size_t{32} * 1024;                // of an expression template of operations
 constexpr unsigned max_waiting_depth = 8;  ///< how far above a leaf a `waiting` is looked for
 
 std::size_t hash_of(std::uint64_t key, std::size_t places) noexcept {

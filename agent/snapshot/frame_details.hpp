@@ -57,8 +57,8 @@ public:
     [[nodiscard]] std::string_view awaitable_name(const model::frame& f) noexcept;
     /// The resource the chain that ends in `leaf` waits for; nullptr: none that describes itself.
     [[nodiscard]] const known_resource* resource_of(const model::frame& leaf) noexcept;
-    /// False: neither the leaf nor what it waits for can name a shared object or a resource. Looks at
-    /// types and side numbers alone, so the answer stays the same.
+    /// False: neither the leaf nor what it waits for can name a shared object or a resource. Looks
+    /// at types and side numbers alone, so the answer stays the same.
     [[nodiscard]] bool may_name_object(const model::frame& leaf) noexcept;
     /// The object that the leaf's description names, or that its awaiter was made of; 0: none.
     [[nodiscard]] std::uint64_t shared_object(const model::frame& leaf) noexcept;

@@ -102,7 +102,8 @@ void running_threads::look_again(watched_thread& of) noexcept {
     }
     if (of.thread->source != model::stack_source::none) {
         sources::thread_status status;
-        if (!files_.read_status(of.thread->tid, status)) return end_with(of, "the thread has ended");
+        if (!files_.read_status(of.thread->tid, status))
+            return end_with(of, "the thread has ended");
         return ask(of, status);
     }
     if (signal_ == 0) return end_with(of, "it runs, and the signal for stacks is off");

@@ -7,12 +7,14 @@
 // such a one it is known that it is not on its way out of a call either. One that keeps blocking is
 // caught blocked, sooner or later.
 //
-//   watched ──blocks──> taken without a signal ──complete, or in a call that does not restart──> done
+//   watched ──blocks──> taken without a signal ──complete, or in a call that does not restart──>
+//   done
 //      │                                       └─cut short, in a call that restarts─┐
 //      └──ran min_burst_ns without blocking──> asked <──────────────────────────────┘ ──> done
 //
 // Threads: watchdog only. Signals: unsafe. Blocks: until all are done, or the deadline.
-// Errors: a reason for each thread that is not. Bounds: as many requests at once as there are slots.
+// Errors: a reason for each thread that is not. Bounds: as many requests at once as there are
+// slots.
 #pragma once
 
 #include <cstddef>

@@ -51,8 +51,7 @@ model::snapshot& snapshot_builder::build(const build_options& options) noexcept 
     auto* const index =
         make_in<sources::frame_index>(memory_, memory_, copied.frames, copied.outside, *types);
     auto* const details = make_in<frame_details>(memory_, memory_, copied.frames, *index, *types,
-                                                 code_, options.redact,
-                                                 options.max_text_bytes);
+                                                 code_, options.redact, options.max_text_bytes);
     if (index == nullptr || details == nullptr) {
         warn("no memory for a snapshot");
         return snapshot_;

@@ -4,8 +4,9 @@
 //
 // Safe work first: the records are copied before anything else is looked at, threads come last.
 //
-// Threads: watchdog only. Signals: unsafe. Blocks: add_threads, as threads.hpp says. Errors: a smaller snapshot and a warning.
-// Bounds: `max_frames`; the arena (see its refusals); everything else as the parts say.
+// Threads: watchdog only. Signals: unsafe. Blocks: add_threads, as threads.hpp says. Errors: a
+// smaller snapshot and a warning. Bounds: `max_frames`; the arena (see its refusals); everything
+// else as the parts say.
 #pragma once
 
 #include <cstdint>

@@ -55,8 +55,8 @@ void stack_taker::use_images() noexcept {
         std::byte bytes[sizeof(symbols::unwind_tables)];
     };
     const std::span<place> room = memory_.allocate_uninitialized<place>(1);
-    tables_ = room.empty() ? nullptr
-                           : new (room.data()) symbols::unwind_tables(maps_[map_], memory_);
+    tables_ =
+        room.empty() ? nullptr : new (room.data()) symbols::unwind_tables(maps_[map_], memory_);
 }
 
 bool stack_taker::refresh() noexcept {

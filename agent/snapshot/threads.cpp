@@ -56,8 +56,7 @@ void thread_section::take_stacks(const threads_options& options, std::int64_t de
         std::byte bytes[sizeof(place)];
     };
     const std::span<room> made = memory_.allocate_uninitialized<room>(1);
-    const auto watched =
-        memory_.allocate_span<running_threads::watched_thread>(stacks_.size());
+    const auto watched = memory_.allocate_span<running_threads::watched_thread>(stacks_.size());
     if (made.empty() || watched.empty()) return;
     taker_ = new (made.data()) stack_taker(memory_, code_, files_, index_);
     into.taken_over = sources::stack_requester::taken_over();

@@ -8,8 +8,8 @@
 //   runs, or    asked by a signal to copy registers and stack ─> unwound                 (signal)
 //   cut short
 //
-// Images are read before and after: a stack that leads into one which was unmapped in between is cut
-// there, since its tables and names may be those of another image by now.
+// Images are read before and after: a stack that leads into one which was unmapped in between is
+// cut there, since its tables and names may be those of another image by now.
 //
 // Threads: watchdog only. Signals: unsafe. Blocks: up to `threads_options::deadline_ns`.
 // Errors: threads without a stack, warnings. Bounds: max_threads, max_native_frames for each.
@@ -40,8 +40,8 @@ struct threads_options {
 struct threads_taken {
     std::span<const model::thread> threads;
     std::uint64_t left_out = 0;
-    std::uint64_t late = 0;  ///< threads whose turn did not come before the deadline
-    int error = 0;           ///< why there is no list
+    std::uint64_t late = 0;   ///< threads whose turn did not come before the deadline
+    int error = 0;            ///< why there is no list
     bool taken_over = false;  ///< the host handles the signal for stacks now
     std::int64_t copying_ns = 0;
     std::int64_t unwinding_ns = 0;

@@ -48,7 +48,8 @@ void read_suspension(std::uint64_t suspended, std::uint64_t frame, model::frame&
                   : low == detail::rests_before_start ? model::activity::not_started
                                                       : model::activity::suspended;
     if (low > detail::rests_at_end)
-        to.awaiter = frame + static_cast<std::uint32_t>((low & ~1U) - static_cast<std::uint32_t>(frame));
+        to.awaiter =
+            frame + static_cast<std::uint32_t>((low & ~1U) - static_cast<std::uint32_t>(frame));
 }
 
 /// 1: taken, 0: not live, -1: changed while it was read.

@@ -24,8 +24,8 @@ struct copied_frames {
 
 /// Frames of the pool in the order of their addresses within each slab, then those with slots.
 /// In each frame: `site`, `awaitable`, `promise` are the record's pointers; `awaiter` the tracked
-/// awaiter's full address (0 unless suspended); `definition` the record's address; state and activity
-/// as the record says, which does not tell done from failed.
+/// awaiter's full address (0 unless suspended); `definition` the record's address; state and
+/// activity as the record says, which does not tell done from failed.
 [[nodiscard]] copied_frames copy_records(base::arena& memory, std::uint64_t room) noexcept;
 
 /// Live frames at most, for sizing: objects ever carved less nothing.

@@ -26,8 +26,7 @@ void stack_copy::adopt(std::uint64_t address, std::span<const std::byte> copied)
 symbols::stack_memory::origin stack_copy::read(std::uint64_t address,
                                                std::uint64_t& word) noexcept {
     const std::uint64_t offset = address - address_;
-    if (address >= address_ && offset < copied_.size() &&
-        copied_.size() - offset >= sizeof word) {
+    if (address >= address_ && offset < copied_.size() && copied_.size() - offset >= sizeof word) {
         std::memcpy(&word, copied_.data() + offset, sizeof word);
         return origin::copied;
     }

@@ -31,9 +31,9 @@ bool is_ours(const struct sigaction& action) noexcept {
 stack_slot* map_slots() noexcept {
     stack_slot* const known = stack_requests.slots.load(std::memory_order_acquire);
     if (known != nullptr) return known;
-    void* const mapped = ::mmap(nullptr, stack_slot_count * sizeof(stack_slot),
-                                PROT_READ | PROT_WRITE,
-                                MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+    void* const mapped =
+        ::mmap(nullptr, stack_slot_count * sizeof(stack_slot), PROT_READ | PROT_WRITE,
+               MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
     if (mapped == MAP_FAILED) return nullptr;
     // Zero pages are free slots already: constructing them would touch every one.
     auto* const slots = static_cast<stack_slot*>(mapped);
@@ -56,8 +56,7 @@ long send(std::int32_t tid, const stack_requester::request& what) noexcept {
     info.si_code = SI_QUEUE;
     info.si_pid = static_cast<pid_t>(::syscall(SYS_getpid));
     info.si_uid = static_cast<uid_t>(::syscall(SYS_getuid));
-    info.si_value.sival_ptr =
-        reinterpret_cast<void*>(what.ticket << slot_index_bits | what.slot);
+    info.si_value.sival_ptr = reinterpret_cast<void*>(what.ticket << slot_index_bits | what.slot);
     return ::syscall(SYS_rt_tgsigqueueinfo, info.si_pid, tid, installed.number, &info);
 }
 
@@ -115,8 +114,7 @@ int stack_requester::ask(std::int32_t tid, request& into) noexcept {
     for (std::size_t i = 0; i < stack_slot_count; ++i) {
         if (phase_of(slot_at(i).word.load(std::memory_order_acquire)) != slot_phase::free) continue;
         into = {i, ++installed.last_ticket & (~std::uint64_t{0} >> slot_index_bits)};
-        slot_at(i).word.store(slot_word(into.ticket, slot_phase::asked),
-                              std::memory_order_release);
+        slot_at(i).word.store(slot_word(into.ticket, slot_phase::asked), std::memory_order_release);
         if (send(tid, into) == 0) {
             ++installed.sent;
             return 0;

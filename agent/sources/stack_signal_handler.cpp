@@ -69,8 +69,7 @@ extern "C" void corodump_handle_stack_signal(int, siginfo_t* info, void* context
         stack_requests.answers.fetch_add(1, std::memory_order_release);
         ::syscall(SYS_futex, &stack_requests.answers, FUTEX_WAKE_PRIVATE, 1, nullptr, nullptr, 0);
     }
-    if (info->si_code == SI_QUEUE)
-        stack_requests.received.fetch_add(1, std::memory_order_release);
+    if (info->si_code == SI_QUEUE) stack_requests.received.fetch_add(1, std::memory_order_release);
     errno = saved_errno;
 }
 

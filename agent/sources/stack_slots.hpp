@@ -38,10 +38,10 @@ enum class slot_phase : std::uint64_t { free = 0, asked = 1, claimed = 2, answer
 struct stack_slot {
     std::atomic<std::uint64_t> word{0};
     mcontext_t registers;
-    std::uint64_t from;         ///< address of the first copied byte
-    std::uint64_t bytes;        ///< 0: nothing could be copied
-    const void* thread;         ///< the thread's detail::thread_state
-    std::uintptr_t running;     ///< its `running`
+    std::uint64_t from;      ///< address of the first copied byte
+    std::uint64_t bytes;     ///< 0: nothing could be copied
+    const void* thread;      ///< the thread's detail::thread_state
+    std::uintptr_t running;  ///< its `running`
     alignas(64) std::byte stack[stack_copy::max_bytes];
 };
 

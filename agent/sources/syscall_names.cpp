@@ -17,8 +17,8 @@ namespace {
 enum class restarting : std::uint8_t {
     never,
     always,
-    unless_timed,    ///< when the argument `timeout` is a null pointer
-    on_descriptor,   ///< when the socket, if it is one, has no time-out
+    unless_timed,   ///< when the argument `timeout` is a null pointer
+    on_descriptor,  ///< when the socket, if it is one, has no time-out
     futex,
     file_control,
 };

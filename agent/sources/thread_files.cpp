@@ -75,8 +75,8 @@ bool parse_call(std::string_view text, thread_call& into) noexcept {
     return into.sp != 0 && into.pc != 0;
 }
 
-// The files in /proc count in scheduler ticks only. The clock's number is made as the kernel makes it
-// for pthread_getcpuclockid(3): of a thread, by the scheduler.
+// The files in /proc count in scheduler ticks only. The clock's number is made as the kernel makes
+// it for pthread_getcpuclockid(3): of a thread, by the scheduler.
 std::int64_t cpu_time_of(std::int32_t tid) noexcept {
     const auto clock = static_cast<clockid_t>((~static_cast<std::uint32_t>(tid) << 3U) | 4U | 2U);
     timespec used{};
@@ -109,8 +109,8 @@ base::unique_fd thread_files::open(std::int32_t tid, std::string_view file) cons
     char path[48];
     base::text name(path);
     name.decimal(static_cast<std::uint32_t>(tid)).append('/').append(file).append('\0');
-    return base::unique_fd(static_cast<int>(
-        ::syscall(SYS_openat, tasks_.get(), path, O_RDONLY | O_CLOEXEC, 0)));
+    return base::unique_fd(
+        static_cast<int>(::syscall(SYS_openat, tasks_.get(), path, O_RDONLY | O_CLOEXEC, 0)));
 }
 
 std::string_view thread_files::read(std::int32_t tid, std::string_view file,

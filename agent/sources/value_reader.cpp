@@ -13,7 +13,6 @@ namespace {
 
 using detail::value_kind;
 
-
 struct words {
     std::uint64_t at[4] = {};
 };

@@ -15,8 +15,8 @@ namespace {
 constexpr unsigned max_nesting = 64;
 constexpr std::size_t max_arguments = 32;
 
-constexpr std::string_view inline_namespaces[] = {"__cxx11::", "__1::", "_V2::", "__ndk1::",
-                                                  "__n4861::"};
+constexpr std::string_view inline_namespaces[] = {
+    "__cxx11::", "__1::", "_V2::", "__ndk1::", "__n4861::"};
 
 // Template arguments that are their parameter's default when they stand last.
 constexpr std::string_view default_arguments[] = {

@@ -50,17 +50,17 @@ inline namespace abi_v1 {
 
 /// The environment has a variable for each, which wins: the README has the table.
 struct options {
-    std::string directory;        ///< empty: /tmp
-    int signal = 0;               ///< 0: SIGUSR1
+    std::string directory;  ///< empty: /tmp
+    int signal = 0;         ///< 0: SIGUSR1
     /// By which threads that run are asked for their stacks; 0: SIGRTMAX-2, negative: never.
     int stack_signal = 0;
     /// Bounds of one dump; what lies beyond is left out and counted in it. 0: the default.
-    std::uint64_t max_tasks = 0;   ///< those suspended longest come first; 1,000,000
-    std::uint64_t max_frames = 0;  ///< looked at; 2,000,000
-    std::uint64_t max_bytes = 0;   ///< of the file, to within one task; 1 GiB
-    std::uint32_t max_depth = 0;   ///< frames of one chain, from 4 to 256; 256
-    std::uint32_t max_text_bytes = 0;            ///< of one local, from 8 to 1,024; 1,024
-    std::chrono::milliseconds deadline{0};       ///< from the request on; 5 s
+    std::uint64_t max_tasks = 0;            ///< those suspended longest come first; 1,000,000
+    std::uint64_t max_frames = 0;           ///< looked at; 2,000,000
+    std::uint64_t max_bytes = 0;            ///< of the file, to within one task; 1 GiB
+    std::uint32_t max_depth = 0;            ///< frames of one chain, from 4 to 256; 256
+    std::uint32_t max_text_bytes = 0;       ///< of one local, from 8 to 1,024; 1,024
+    std::chrono::milliseconds deadline{0};  ///< from the request on; 5 s
     /// From the end of one dump for a signal to the start of the next: signals that come meanwhile
     /// are answered by one dump. 200 ms.
     std::chrono::milliseconds interval{0};
@@ -90,7 +90,9 @@ struct options {
     return {corodump_install_v1(&plain), std::generic_category()};
 }
 /// Ends the agent's threads and gives the signal back. Frames stay tracked.
-inline void uninstall() noexcept { corodump_uninstall_v1(0); }
+inline void uninstall() noexcept {
+    corodump_uninstall_v1(0);
+}
 
 /// A dump's path, or why there is none.
 struct dump_result {
@@ -100,12 +102,13 @@ struct dump_result {
 };
 
 /// Writes a dump now and returns its path. Not from a signal handler.
-/// Blocks: until the file is whole, at most `timeout`. Errors: ESRCH (no agent), ETIMEDOUT, and what
-/// the file system says (ENOSPC, EACCES, ...).
+/// Blocks: until the file is whole, at most `timeout`. Errors: ESRCH (no agent), ETIMEDOUT, and
+/// what the file system says (ENOSPC, EACCES, ...).
 [[nodiscard]] inline dump_result dump_now(
     std::chrono::milliseconds timeout = std::chrono::seconds(10)) {
     char path[4096];
-    const int error = corodump_dump_v1(path, sizeof path, static_cast<std::uint32_t>(timeout.count()));
+    const int error =
+        corodump_dump_v1(path, sizeof path, static_cast<std::uint32_t>(timeout.count()));
     if (error != 0) return {{error, std::generic_category()}, {}};
     return {{}, path};
 }

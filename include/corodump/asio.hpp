@@ -2,8 +2,8 @@
 // Force-included after auto.hpp by the CMake target corodump::asio. It includes nothing of Asio, so
 // it may come before Asio's own configuration macros, and it knows Asio's types by their names, so
 // that `namespace asio = boost::asio` stays the service's to say. For standalone Asio, define
-// CORODUMP_STANDALONE_ASIO (the target corodump::asio_standalone does): descriptors and expiries are
-// then shown too.
+// CORODUMP_STANDALONE_ASIO (the target corodump::asio_standalone does): descriptors and expiries
+// are then shown too.
 //
 //   co_spawn_entry_point   promise_is_entry: the root of a task; library code
 //     session(...)         the service's own coroutines
@@ -83,7 +83,8 @@ constexpr bool initiates_on() noexcept {
     constexpr std::string_view stem = stem_of(type_name<Candidate>());
     if (!name.starts_with(stem) || name.size() == stem.size()) return false;
     const std::string_view rest = name.substr(stem.size());
-    return (rest[0] == ',' || rest[0] == '>') && rest.find(">::initiate_") != std::string_view::npos;
+    return (rest[0] == ',' || rest[0] == '>') &&
+           rest.find(">::initiate_") != std::string_view::npos;
 }
 
 /// Tries the types whose member the initiation may be.
@@ -231,7 +232,8 @@ private:
     using handler = typename detail::last_of<Arguments...>::type;
     // Asio's own handlers hold the awaiting coroutine; what a service's handler holds is not known.
     static constexpr bool by_state =
-        detail::type_name<handler>().find("::parallel_group_op_handler<") != std::string_view::npos ||
+        detail::type_name<handler>().find("::parallel_group_op_handler<") !=
+            std::string_view::npos ||
         detail::type_name<handler>().find("::ranged_parallel_group_op_handler<") !=
             std::string_view::npos;
     static constexpr bool by_handler =

@@ -27,7 +27,8 @@ struct task_ref {
 };
 
 namespace detail {
-/// One holder of a resource: the token's address tells which frame it lies in, the task who made it.
+/// One holder of a resource: the token's address tells which frame it lies in, the task who made
+/// it.
 struct holder {
     std::atomic<const void*> token;  ///< null: free
     std::atomic<const record*> task;
@@ -61,7 +62,8 @@ static_assert(sizeof(description_data) == 64);
 
 class resource;
 
-/// Filled by a describe hook. Addresses given here must stay valid while the coroutine is suspended.
+/// Filled by a describe hook. Addresses given here must stay valid while the coroutine is
+/// suspended.
 class description {
 public:
     constexpr description() noexcept = default;

@@ -1,12 +1,12 @@
-// What a task says of itself, from inside it: its name and labels, values worth seeing, resources it
-// holds or waits for.
+// What a task says of itself, from inside it: its name and labels, values worth seeing, resources
+// it holds or waits for.
 //
 //     corodump::set_name("session 42");
 //     corodump::watch user{"user", user_name};     // shown as a local while in scope
 //
-// Threads: the thread that runs the coroutine; outside of a tracked coroutine all of it does nothing.
-// Signals: unsafe. Blocks: on the pool's own lock the first time in a task. Errors: none; text over
-// its bound is cut.
+// Threads: the thread that runs the coroutine; outside of a tracked coroutine all of it does
+// nothing. Signals: unsafe. Blocks: on the pool's own lock the first time in a task. Errors: none;
+// text over its bound is cut.
 #pragma once
 
 #include <concepts>
@@ -125,11 +125,12 @@ private:
 /// A pool, lock or semaphore as a dump shows it: embed one in it. Tokens say who holds it.
 class resource {
 public:
-    /// `kind` is static text; `name` is copied (47 bytes). `capacity`: how many may hold it, at most
-    /// 4,096 are listed.
+    /// `kind` is static text; `name` is copied (47 bytes). `capacity`: how many may hold it, at
+    /// most 4,096 are listed.
     resource(const char* kind, std::string_view name, std::uint32_t capacity = 1) noexcept {
         data_.kind = kind;
-        const std::size_t bytes = name.size() < sizeof data_.name ? name.size() : sizeof data_.name - 1;
+        const std::size_t bytes =
+            name.size() < sizeof data_.name ? name.size() : sizeof data_.name - 1;
         if (bytes != 0) std::memcpy(data_.name, name.data(), bytes);
         const std::uint32_t listed = capacity < 4096 ? capacity : 4096;
         data_.holders = new (std::nothrow) detail::holder[listed]{};
@@ -182,7 +183,8 @@ private:
         for (std::uint32_t i = 0; i < of_->capacity; ++i) {
             const void* expected = nullptr;
             detail::holder& at = of_->holders[i];
-            if (!at.token.compare_exchange_strong(expected, this, std::memory_order_acq_rel)) continue;
+            if (!at.token.compare_exchange_strong(expected, this, std::memory_order_acq_rel))
+                continue;
             at.task.store(task.record, std::memory_order_relaxed);
             at.generation.store(task.generation, std::memory_order_relaxed);
             place_ = &at;

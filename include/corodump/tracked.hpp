@@ -223,8 +223,7 @@ private:
     }
     template <class... A>
     void note_handler(A&... arguments) noexcept {
-        const void* const addresses[] = {
-            static_cast<const void*>(std::addressof(arguments))...};
+        const void* const addresses[] = {static_cast<const void*>(std::addressof(arguments))...};
         const auto distance = reinterpret_cast<std::uintptr_t>(addresses[sizeof...(A) - 1]) -
                               reinterpret_cast<std::uintptr_t>(this);
         corodump_handler_ = distance < 0x10000 ? static_cast<std::uint32_t>(distance) : 0;

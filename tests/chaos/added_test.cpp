@@ -173,8 +173,8 @@ TEST(Chaos, Case62_StderrIsAFullPipe) {
     host.await_ready();
     for (int i = 0; i < 3; ++i) expect_waiting_task(host.signal_and_await_dump());
     host.expect_answers();
-    // The third dump's line is tried only after its file is in place, so surely before the fourth dump's
-    // is. The fourth's line may be tried before the pipe is emptied or after.
+    // The third dump's line is tried only after its file is in place, so surely before the fourth
+    // dump's is. The fourth's line may be tried before the pipe is emptied or after.
     expect_waiting_task(host.signal_and_await_dump());
     host.say("drain");
     host.await_ready();

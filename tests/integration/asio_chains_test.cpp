@@ -194,8 +194,7 @@ TEST(AsioChains, AreWholeOnAPoolWithStrands) {
     for (int i = 0; i < count; ++i) {
         const auto strand = asio::make_strand(pool);
         timers.push_back(std::make_unique<asio::steady_timer>(strand, 1h));
-        ends.push_back(
-            co_spawn(strand, app::session(*timers.back(), i, "user"), asio::use_future));
+        ends.push_back(co_spawn(strand, app::session(*timers.back(), i, "user"), asio::use_future));
         // Behind the session on its strand: when this has run, the session waits.
         asio::post(strand, asio::use_future).get();
         asio::post(strand, asio::use_future).get();

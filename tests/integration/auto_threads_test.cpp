@@ -1,13 +1,13 @@
-// A task that runs, or blocks its thread, shows where: the native frames of its thread, from its own
-// function on.
+// A task that runs, or blocks its thread, shows where: the native frames of its thread, from its
+// own function on.
 #include <gtest/gtest.h>
 #include <semaphore.h>
 #include <unistd.h>
 
 #include <algorithm>
 #include <atomic>
-#include <coroutine>
 #include <corodump/agent.hpp>
+#include <coroutine>
 #include <fstream>
 #include <nlohmann/json.hpp>
 #include <string>

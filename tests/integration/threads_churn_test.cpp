@@ -107,9 +107,11 @@ TEST(ThreadChurn, NeitherHangsNorLosesManyStacks) {
     }
     stop = true;
     for (std::thread& one : threads) one.join();
-    printf("churn: %d rounds, %d stacks, %d complete (%.2f %%), %d threads had ended, longest %.1f ms\n",
-           rounds(), all.stacks, all.complete, 100.0 * all.complete / std::max(all.stacks, 1),
-           all.ended, static_cast<double>(longest_us) / 1000.0);
+    printf(
+        "churn: %d rounds, %d stacks, %d complete (%.2f %%), %d threads had ended, longest %.1f "
+        "ms\n",
+        rounds(), all.stacks, all.complete, 100.0 * all.complete / std::max(all.stacks, 1),
+        all.ended, static_cast<double>(longest_us) / 1000.0);
     for (const auto& [reason, count] : all.reasons) printf("  %5d  %s\n", count, reason.c_str());
     EXPECT_GT(all.stacks, rounds() * 6);
     EXPECT_GT(all.complete * 10, all.stacks * 9) << "more than one in ten is cut short";
@@ -150,10 +152,12 @@ TEST(ManyThreads, AllHaveStacks) {
     const json dump = dump_now();
     tally all;
     for (const json& thread : dump["threads"]) all.add(thread);
-    const double took_ms = static_cast<double>(dump["dump"]["duration_us"].get<std::int64_t>()) / 1000;
-    printf("%d threads: %d of %d stacks complete, snapshot %.1f ms, empty signal round %.1f ms, "
-           "ratio %.1f\n",
-           count, all.complete, all.stacks, took_ms, signals_ms, took_ms / signals_ms);
+    const double took_ms =
+        static_cast<double>(dump["dump"]["duration_us"].get<std::int64_t>()) / 1000;
+    printf(
+        "%d threads: %d of %d stacks complete, snapshot %.1f ms, empty signal round %.1f ms, "
+        "ratio %.1f\n",
+        count, all.complete, all.stacks, took_ms, signals_ms, took_ms / signals_ms);
     for (int i = 0; i < count; ++i) sem_post(&release);
     for (std::thread& one : threads) one.join();
     EXPECT_GE(all.complete, count);

@@ -108,7 +108,9 @@ stack stack_of(const json& thread) {
     return made;
 }
 
-bool has_gdb() { return system("gdb --version >/dev/null 2>&1") == 0; }
+bool has_gdb() {
+    return system("gdb --version >/dev/null 2>&1") == 0;
+}
 
 /// A line as `#1  0x00007f… in poll () from /lib/…`.
 stack_frame gdb_frame(const std::string& line) {
@@ -149,7 +151,8 @@ std::map<std::string, stack> gdb_stacks(pid_t pid) {
     return found;
 }
 
-/// From the frame behind that of `function`, the innermost of this name; all if `function` is empty.
+/// From the frame behind that of `function`, the innermost of this name; all if `function` is
+/// empty.
 stack beyond(const stack& of, const std::string& function) {
     if (function.empty()) return of;
     for (std::size_t i = 0; i < of.size(); ++i)
@@ -179,12 +182,12 @@ struct expectation {
     const char* anchor;   ///< of a thread that runs: the innermost function that stays
 };
 constexpr expectation expectations[] = {
-    {"futex", "futex", ""},           {"epoll_wait", "epoll_wait", ""},
-    {"read", "read", ""},             {"nanosleep", "clock_nanosleep", ""},
-    {"poll", "poll", ""},             {"recv_timed", "recvfrom", ""},
-    {"altstack", "poll", ""},         {"deep", "futex", ""},
-    {"qsort", "futex", ""},           {"malloc", nullptr, "zoo_malloc"},
-    {"busy", nullptr, "zoo_spin"},    {"clock", nullptr, "zoo_clock"},
+    {"futex", "futex", ""},        {"epoll_wait", "epoll_wait", ""},
+    {"read", "read", ""},          {"nanosleep", "clock_nanosleep", ""},
+    {"poll", "poll", ""},          {"recv_timed", "recvfrom", ""},
+    {"altstack", "poll", ""},      {"deep", "futex", ""},
+    {"qsort", "futex", ""},        {"malloc", nullptr, "zoo_malloc"},
+    {"busy", nullptr, "zoo_spin"}, {"clock", nullptr, "zoo_clock"},
 };
 
 class ThreadStacks : public testing::TestWithParam<const char*> {

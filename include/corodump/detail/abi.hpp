@@ -32,8 +32,19 @@ inline constexpr std::size_t slab_header_bytes = 64;
 enum class slab_kind : std::uint16_t { frames = 1, slots = 2, sides = 3 };
 
 enum class value_kind : std::uint8_t {
-    none, boolean, character, signed_integer, unsigned_integer, floating, pointer,
-    string_libstdcxx, string_libcxx, string_view_libstdcxx, string_view_libcxx, c_string, text
+    none,
+    boolean,
+    character,
+    signed_integer,
+    unsigned_integer,
+    floating,
+    pointer,
+    string_libstdcxx,
+    string_libcxx,
+    string_view_libstdcxx,
+    string_view_libcxx,
+    c_string,
+    text
 };
 
 /// How to show a value of the coroutine's. `name` is empty for an argument whose name is unknown.
@@ -47,18 +58,19 @@ struct value_info {
 };
 
 enum promise_flags : std::uint16_t {
-    promise_is_library = 1,    ///< an I/O library's own coroutine
-    promise_is_operation = 2,  ///< stands for one asynchronous operation; has a description
-    promise_is_entry = 4,      ///< the root of a chain that a library started
-    promise_hooks_start = 8,   ///< initial_suspend is seen
-    promise_may_be_joined = 16,  ///< an entry whose completion handler leads to another task
+    promise_is_library = 1,       ///< an I/O library's own coroutine
+    promise_is_operation = 2,     ///< stands for one asynchronous operation; has a description
+    promise_is_entry = 4,         ///< the root of a chain that a library started
+    promise_hooks_start = 8,      ///< initial_suspend is seen
+    promise_may_be_joined = 16,   ///< an entry whose completion handler leads to another task
     promise_joins_by_state = 32,  ///< it does so through shared state on the heap
 };
 
 /// One for each promise type. Offsets count from the frame's address.
 struct promise_info {
     std::uint32_t version;
-    std::uint32_t promise_bytes;  ///< of the library's own promise, where continuations are looked for
+    std::uint32_t
+        promise_bytes;  ///< of the library's own promise, where continuations are looked for
     std::uint16_t promise_offset;
     std::uint16_t flags;
     std::int32_t continuation_offset;  ///< -1: not known, look for it
@@ -70,7 +82,8 @@ struct promise_info {
     const char* type_name;
     std::uint32_t type_name_bytes;
     std::atomic<std::uint32_t> tag_offset;  ///< of the frame_tag
-    std::uint32_t handler_offset;  ///< of std::uint32_t: the handler's offset from the promise; 0: none
+    std::uint32_t
+        handler_offset;  ///< of std::uint32_t: the handler's offset from the promise; 0: none
     std::uint32_t handler_bytes;
 };
 
@@ -83,10 +96,13 @@ struct awaitable_info {
     std::uint32_t size_bytes;          ///< of the library's awaiter
     std::uint32_t is_reference;        ///< the tracked awaiter begins with a pointer to it
     std::uint32_t description_offset;  ///< from the tracked awaiter, 0: none
-    std::uint32_t object_offset;       ///< of the awaited object's address, likewise; 0: the awaiter
+    std::uint32_t object_offset;  ///< of the awaited object's address, likewise; 0: the awaiter
 };
 enum awaitable_kind : std::uint32_t {
-    awaits_something = 0, awaits_start = 1, awaits_yield = 2, awaits_end = 3,
+    awaits_something = 0,
+    awaits_start = 1,
+    awaits_yield = 2,
+    awaits_end = 3,
     awaits_failure = 4  ///< stored by unhandled_exception: the end that comes is a failure
 };
 
@@ -170,7 +186,8 @@ struct slab_header {
 };
 static_assert(sizeof(slab_header) <= slab_header_bytes);
 
-/// Objects of up to 1,024 bytes in steps of 16, to 8,192 in steps of 128; larger frames are malloc'd.
+/// Objects of up to 1,024 bytes in steps of 16, to 8,192 in steps of 128; larger frames are
+/// malloc'd.
 inline constexpr std::size_t size_classes = 121;
 inline constexpr std::size_t max_pooled_bytes = 8192;
 
@@ -209,8 +226,8 @@ struct thread_state {
 #define CORODUMP_API __attribute__((visibility("default")))
 
 extern "C" {
-/// Coarse clock, written by the watchdog. High half: ticks of 8 ms, 0 until an agent runs; low half:
-/// 1, so that one addition makes a record's `suspended` of it.
+/// Coarse clock, written by the watchdog. High half: ticks of 8 ms, 0 until an agent runs; low
+/// half: 1, so that one addition makes a record's `suspended` of it.
 extern CORODUMP_API std::atomic<std::uint64_t> corodump_clock_v1;
 /// Takes the stores of a frame for which there is no record. Never live.
 extern CORODUMP_API corodump::detail::slot corodump_sink_v1;

@@ -159,8 +159,8 @@ template <class Promise>
     return std::coroutine_handle<library_promise>::from_address(h.address());
 }
 
-// Where a co_await stands. GCC builds all awaiters of an expression before it suspends in the first,
-// so that each must keep its place; with clang it is noted at once.
+// Where a co_await stands. GCC builds all awaiters of an expression before it suspends in the
+// first, so that each must keep its place; with clang it is noted at once.
 #if defined(__GNUC__) && !defined(__clang__)
 class await_site {
 public:
@@ -251,9 +251,12 @@ private:
     static constexpr std::string_view name =
         type_name<typename awaiter_named<std::remove_cv_t<awaiter>>::type>();
     [[gnu::visibility("hidden")]] static constexpr awaitable_info info{
-        layout_version,      awaits_something,
-        name.data(),         static_cast<std::uint32_t>(name.size()),
-        sizeof(awaiter),     std::is_reference_v<Inner>,
+        layout_version,
+        awaits_something,
+        name.data(),
+        static_cast<std::uint32_t>(name.size()),
+        sizeof(awaiter),
+        std::is_reference_v<Inner>,
         described ? description_place : 0,
         KeepsObject ? object_place : 0};
 
@@ -265,9 +268,9 @@ private:
     [[no_unique_address]] std::conditional_t<described, description, no_description> description_;
 };
 
-/// Wraps the awaiter of what `make` returns; called inside await_transform with its operand. `Near`:
-/// a type in whose namespace an operator co_await may stand. Where none can be found, what `make`
-/// returns is awaited as it is, and its suspensions are not seen.
+/// Wraps the awaiter of what `make` returns; called inside await_transform with its operand.
+/// `Near`: a type in whose namespace an operator co_await may stand. Where none can be found, what
+/// `make` returns is awaited as it is, and its suspensions are not seen.
 template <class Near, class E, class Make>
 inline decltype(auto) track_awaiter(record* own, const void* site, E&& operand, Make make) {
     if constexpr (can_be_tracked<decltype(make()), Near>) {

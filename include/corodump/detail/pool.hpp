@@ -41,8 +41,8 @@ namespace detail {
     if (index < size_classes) {
         free_list& list = thread->lists[index];
         if (record* const head = list.head; head != nullptr) [[likely]] {
-            list.head = static_cast<record*>(
-                const_cast<void*>(head->site.load(std::memory_order_relaxed)));
+            list.head =
+                static_cast<record*>(const_cast<void*>(head->site.load(std::memory_order_relaxed)));
             --list.count;
             void* const frame = head + 1;
             thread->last_frame = frame;

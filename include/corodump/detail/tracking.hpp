@@ -90,12 +90,15 @@ inline constexpr std::uintptr_t tag_mask = 3;
     constexpr auto relaxed = std::memory_order_relaxed;
     // No word: the promise was destroyed before begin(). The sink belongs to no frame.
     const std::uintptr_t word = tag.word.load(relaxed);
-    if (word == 0) [[unlikely]] return;
+    if (word == 0) [[unlikely]]
+        return;
     record* const own = record_of(frame, tag);
-    if (own == &corodump_sink_v1.tracked) [[unlikely]] return;
+    if (own == &corodump_sink_v1.tracked) [[unlikely]]
+        return;
     if (own->suspended.load(relaxed) == 0) corodump_leave_v1(own);
     own->generation.store(own->generation.load(relaxed) + 1, std::memory_order_release);
-    if ((word & tag_mask) != 0) [[unlikely]] corodump_untag_v1(word);
+    if ((word & tag_mask) != 0) [[unlikely]]
+        corodump_untag_v1(word);
 }
 
 /// This thread is inside of the coroutine now. One that another one resumes takes the slow path.

@@ -54,13 +54,10 @@ template <class Declared>
 constexpr value_info value_info_of(std::uint8_t position) noexcept {
     using plain = std::remove_cvref_t<Declared>;
     constexpr std::string_view name = type_name<plain>();
-    return {name.data(),
-            static_cast<std::uint32_t>(name.size()),
-            kind_of<plain>(),
+    return {name.data(), static_cast<std::uint32_t>(name.size()), kind_of<plain>(),
             // NOLINTNEXTLINE(bugprone-sizeof-expression): of the argument itself, pointer or not
             static_cast<std::uint8_t>(sizeof(plain) < 256 ? sizeof(plain) : 0),
-            std::is_reference_v<Declared>,
-            position};
+            std::is_reference_v<Declared>, position};
 }
 
 }  // namespace detail

@@ -1,5 +1,5 @@
-// A service that hangs: one task waits for a timer that expires tomorrow, below a parent that waits for
-// it. It says "ready" once both are parked.
+// A service that hangs: one task waits for a timer that expires tomorrow, below a parent that waits
+// for it. It says "ready" once both are parked.
 #include <boost/asio.hpp>
 #include <chrono>
 #include <corodump/agent.hpp>
@@ -12,7 +12,9 @@ asio::awaitable<void> wait_for_tomorrow() {
     co_await timer.async_wait(asio::use_awaitable);
 }
 
-asio::awaitable<void> serve() { co_await wait_for_tomorrow(); }
+asio::awaitable<void> serve() {
+    co_await wait_for_tomorrow();
+}
 
 int main() {
     corodump::agent agent;

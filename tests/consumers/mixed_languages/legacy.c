@@ -2,4 +2,6 @@
 #error "this file is C"
 #endif
 
-int legacy_answer(void) { return 40; }
+int legacy_answer(void) {
+    return 40;
+}

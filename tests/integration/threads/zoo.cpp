@@ -27,7 +27,9 @@ sem_t never_posted;
 std::atomic<long> sink;
 
 /// Ends a function that calls another, so that the call is none in tail position.
-void stay() { asm volatile("" ::: "memory"); }
+void stay() {
+    asm volatile("" ::: "memory");
+}
 
 }  // namespace
 
@@ -193,12 +195,18 @@ constexpr long poll_call = SYS_poll, epoll_call = SYS_epoll_wait;
 constexpr long poll_call = SYS_ppoll, epoll_call = SYS_epoll_pwait;
 #endif
 constexpr animal animals[] = {
-    {"futex", zoo_futex, SYS_futex},       {"epoll_wait", zoo_epoll_wait, epoll_call},
-    {"read", zoo_read, SYS_read},          {"nanosleep", zoo_nanosleep, SYS_clock_nanosleep},
-    {"poll", zoo_poll, poll_call},         {"recv_timed", zoo_recv_timed, SYS_recvfrom},
-    {"altstack", zoo_altstack, poll_call}, {"deep", zoo_deep, SYS_futex},
-    {"qsort", zoo_qsort, SYS_futex},       {"malloc", zoo_malloc, -1},
-    {"busy", zoo_busy, -1},                {"clock", zoo_clock, -1},
+    {"futex", zoo_futex, SYS_futex},
+    {"epoll_wait", zoo_epoll_wait, epoll_call},
+    {"read", zoo_read, SYS_read},
+    {"nanosleep", zoo_nanosleep, SYS_clock_nanosleep},
+    {"poll", zoo_poll, poll_call},
+    {"recv_timed", zoo_recv_timed, SYS_recvfrom},
+    {"altstack", zoo_altstack, poll_call},
+    {"deep", zoo_deep, SYS_futex},
+    {"qsort", zoo_qsort, SYS_futex},
+    {"malloc", zoo_malloc, -1},
+    {"busy", zoo_busy, -1},
+    {"clock", zoo_clock, -1},
     {"deaf", zoo_deaf, -1},
 };
 constexpr animal vfork_animal[] = {{"vfork", zoo_vfork, SYS_vfork}};

@@ -374,9 +374,8 @@ TEST(DumpCheck, FindsFaultsOfThreads) {
     const std::string whole = golden("threads");
     const std::string id = told(check(with(whole, R"("source":"signal")", R"("source":"magic")")));
     EXPECT_NE(id.find("/threads/3/stack/source"), std::string::npos) << id;
-    const std::string reason = told(
-        check(with(whole, R"("quality":"partial","reason":"it writes this dump")",
-                   R"("quality":"partial")")));
+    const std::string reason = told(check(with(
+        whole, R"("quality":"partial","reason":"it writes this dump")", R"("quality":"partial")")));
     EXPECT_NE(reason.find("/threads/1/stack"), std::string::npos) << reason;
     const std::string task = R"("task":")" + to_string(read(whole).dump.tasks[0].id) + '"';
     EXPECT_TRUE(tells(check(with(whole, task, R"("task":"7f0000000010.3")")), "/threads/4/task",

@@ -37,7 +37,9 @@ int run_in_child(Body body) {
     return WIFEXITED(status) ? WEXITSTATUS(status) : -WTERMSIG(status);
 }
 
-int test_signal() { return SIGRTMIN + 7; }
+int test_signal() {
+    return SIGRTMIN + 7;
+}
 
 struct sigaction action_now() {
     struct sigaction now = {};
@@ -83,46 +85,44 @@ TEST(StackSignal, IsAnsweredWithRegistersAndStack) {
 #if defined(__SANITIZE_THREAD__)
     GTEST_SKIP() << "ThreadSanitizer calls the handler later, from a stack of its own choice";
 #endif
-    EXPECT_EQ(0, run_in_child([] {
-                  REQUIRE(install_stack_signal(test_signal()) == 0);
-                  running_thread other;
-                  stack_requester::request request;
-                  REQUIRE(stack_requester::ask(other.tid, request) == 0);
-                  await_answers(1);
-                  REQUIRE(stack_requester::look(other.tid, request) ==
-                          stack_requester::answer::given);
-                  const stack_slot& slot = stack_requester::given(request);
-                  REQUIRE(slot.bytes > stack_copy::red_zone_bytes);
-                  REQUIRE(std::memcmp(slot.stack + stack_copy::red_zone_bytes,
-                                      reinterpret_cast<void*>(slot.from +
-                                                              stack_copy::red_zone_bytes),
-                                      64) == 0);
-                  stack_requester::close(request);
-                  stack_requester::trim();
-              }));
+    EXPECT_EQ(
+        0, run_in_child([] {
+            REQUIRE(install_stack_signal(test_signal()) == 0);
+            running_thread other;
+            stack_requester::request request;
+            REQUIRE(stack_requester::ask(other.tid, request) == 0);
+            await_answers(1);
+            REQUIRE(stack_requester::look(other.tid, request) == stack_requester::answer::given);
+            const stack_slot& slot = stack_requester::given(request);
+            REQUIRE(slot.bytes > stack_copy::red_zone_bytes);
+            REQUIRE(std::memcmp(slot.stack + stack_copy::red_zone_bytes,
+                                reinterpret_cast<void*>(slot.from + stack_copy::red_zone_bytes),
+                                64) == 0);
+            stack_requester::close(request);
+            stack_requester::trim();
+        }));
 }
 
 TEST(StackSignal, ThatComesLateFindsItsSlotClosed) {
-    EXPECT_EQ(0, run_in_child([] {
-                  REQUIRE(install_stack_signal(test_signal()) == 0);
-                  running_thread other(true);
-                  stack_requester::request request;
-                  REQUIRE(stack_requester::ask(other.tid, request) == 0);
-                  REQUIRE(stack_requester::look(other.tid, request) ==
-                          stack_requester::answer::waiting);
-                  stack_requester::close(request);
-                  other.listen = true;
-                  while (!other.heard) std::this_thread::yield();
-                  REQUIRE(stack_requests.received.load() == 1);
-                  REQUIRE(stack_requests.answers.load() == 0);
-                  // The slot serves the next request.
-                  stack_requester::request next;
-                  REQUIRE(stack_requester::ask(other.tid, next) == 0);
-                  REQUIRE(next.slot == request.slot && next.ticket != request.ticket);
-                  await_answers(1);
-                  REQUIRE(stack_requester::look(other.tid, next) ==
-                          stack_requester::answer::given);
-              }));
+    EXPECT_EQ(
+        0, run_in_child([] {
+            REQUIRE(install_stack_signal(test_signal()) == 0);
+            running_thread other(true);
+            stack_requester::request request;
+            REQUIRE(stack_requester::ask(other.tid, request) == 0);
+            REQUIRE(stack_requester::look(other.tid, request) == stack_requester::answer::waiting);
+            stack_requester::close(request);
+            other.listen = true;
+            while (!other.heard) std::this_thread::yield();
+            REQUIRE(stack_requests.received.load() == 1);
+            REQUIRE(stack_requests.answers.load() == 0);
+            // The slot serves the next request.
+            stack_requester::request next;
+            REQUIRE(stack_requester::ask(other.tid, next) == 0);
+            REQUIRE(next.slot == request.slot && next.ticket != request.ticket);
+            await_answers(1);
+            REQUIRE(stack_requester::look(other.tid, next) == stack_requester::answer::given);
+        }));
 }
 
 TEST(StackSignal, OfAStrangerIsIgnored) {

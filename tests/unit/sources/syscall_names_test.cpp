@@ -24,9 +24,9 @@ TEST(SyscallNames, AreThoseOfTheMachine) {
 
 TEST(RestartsAfterSignal, NeverWhatSignal7ListsAsInterrupted) {
     const arguments none = {};
-    for (const long call : {SYS_ppoll, SYS_pselect6, SYS_epoll_pwait, SYS_nanosleep,
-                            SYS_clock_nanosleep, SYS_msgrcv, SYS_semop, SYS_semtimedop,
-                            SYS_io_getevents, SYS_rt_sigtimedwait, SYS_rt_sigsuspend})
+    for (const long call :
+         {SYS_ppoll, SYS_pselect6, SYS_epoll_pwait, SYS_nanosleep, SYS_clock_nanosleep, SYS_msgrcv,
+          SYS_semop, SYS_semtimedop, SYS_io_getevents, SYS_rt_sigtimedwait, SYS_rt_sigsuspend})
         EXPECT_FALSE(restarts_after_signal(call, none)) << call;
     EXPECT_FALSE(restarts_after_signal(100'000, none));
 }

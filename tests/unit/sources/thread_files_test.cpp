@@ -16,7 +16,9 @@
 namespace corodump::sources {
 namespace {
 
-std::int32_t own_tid() { return static_cast<std::int32_t>(::syscall(SYS_gettid)); }
+std::int32_t own_tid() {
+    return static_cast<std::int32_t>(::syscall(SYS_gettid));
+}
 
 /// A thread that blocks in read(2) until it is destroyed.
 class blocked_thread {

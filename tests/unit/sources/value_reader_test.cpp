@@ -20,7 +20,8 @@ shown show(const T& value) {
     char buffer[4096];
     base::text text(buffer);
     const value_shape shape{static_cast<std::uint8_t>(detail::kind_of<T>()), sizeof(T), 0};
-    const auto outcome = read_value(shape, reinterpret_cast<std::uint64_t>(&value), max_string_bytes, text);
+    const auto outcome =
+        read_value(shape, reinterpret_cast<std::uint64_t>(&value), max_string_bytes, text);
     return {outcome, std::string(text.view())};
 }
 
