@@ -102,10 +102,12 @@ void module_map_builder::feed(std::string_view piece) noexcept {
 
 void module_map_builder::line(std::string_view text) noexcept {
     mapping next;
-    if (!parse_mapping(text, next)) {
+    // The kernel's never go back (Documentation/filesystems/proc.rst), and find() relies on that.
+    if (!parse_mapping(text, next) || next.start < last_end_) {
         ++result_.unreadable;
         return;
     }
+    last_end_ = next.end;
     // Memory without a file does not end an image: .bss lies between the mappings of some.
     if (!is_image_path(next.path)) return;
     if (!is_open_ || !continues(next)) {
@@ -159,7 +161,7 @@ void module_map_builder::close_image() noexcept {
 }
 
 module_map module_map_builder::finish() noexcept {
-    if (held_ != 0) feed("\n");
+    if (held_ != 0 || skipping_) feed("\n");
     close_image();
     result_.modules = modules_.first(count_);
     return result_;

@@ -89,6 +89,7 @@ private:
     module_info open_{};
     std::uint64_t open_inode_ = 0;
     std::uint64_t last_offset_ = 0;
+    std::uint64_t last_end_ = 0;  // of any mapping
     std::size_t path_size_ = 0;
     bool is_open_ = false;
     bool skipping_ = false;  // a line that is longer than the buffer

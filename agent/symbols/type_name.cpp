@@ -176,17 +176,22 @@ private:
         argument_list list;
         const std::size_t open = out_.size();
         pass(1);
+        bool begins = true;
         while (!rest_.empty() && rest_[0] != '>') {
             skip_spaces();
-            if (list.count == max_arguments) list.count = max_arguments - 1;
-            list.starts[list.count++] = out_.size();
-            sequence(depth + 1);
-            if (rest_.empty() || rest_[0] != ',') {
-                if (!rest_.empty() && rest_[0] != '>') pass(1);
-                continue;
+            // Only behind a comma: drop_defaults() takes that away with the argument.
+            if (begins) {
+                if (list.count == max_arguments) list.count = max_arguments - 1;
+                list.starts[list.count++] = out_.size();
             }
-            out_.append(", ");
-            rest_.remove_prefix(1);
+            sequence(depth + 1);
+            begins = !rest_.empty() && rest_[0] == ',';
+            if (begins) {
+                out_.append(", ");
+                rest_.remove_prefix(1);
+            } else if (!rest_.empty() && rest_[0] != '>') {
+                pass(1);
+            }
         }
         if (!rest_.empty()) rest_.remove_prefix(1);
         if (out_.truncated()) return;

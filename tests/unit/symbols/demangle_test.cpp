@@ -306,6 +306,14 @@ TEST(TypeNameBounds, SurviveDeepAndUnbalancedText) {
     for (int i = 0; i < 500; ++i) nested += "a<";
     EXPECT_FALSE(clean_type(nested).empty());
     EXPECT_EQ(clean_type(""), "");
+    EXPECT_EQ(clean_type("std::box<char, )))std::allocator<int> >"),
+              "std::box<char, )))std::allocator<int>>");
+    std::string brackets = "std::box<char";
+    for (int i = 0; i < 40; ++i) brackets += ")std::allocator<";
+    EXPECT_FALSE(clean_type(brackets).empty());
+    EXPECT_FALSE(clean_type("std::box<char, " + std::string(21, ')') +
+                            "std::char_traits<char>, std::allocator<char> >, int, stz")
+                     .empty());
 }
 
 // The parser against the C++ runtime's own, which needs malloc ------------------------------------

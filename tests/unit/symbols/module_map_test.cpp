@@ -82,6 +82,28 @@ TEST_F(ModuleMap, CountsLinesThatAreNone) {
     EXPECT_EQ(map.modules[0].path, "/y");
 }
 
+TEST_F(ModuleMap, CountsALineThatIsTooLongAndTheLast) {
+    const std::string line = "10000-12000 r-xp 0 fe:01 42 /" + std::string(20000, 'a');
+    for (const std::size_t step : {std::size_t{7}, line.size()}) {
+        const module_map map = build(line, step);
+        EXPECT_EQ(map.unreadable, 1U) << step;
+        EXPECT_TRUE(map.modules.empty());
+    }
+}
+
+TEST_F(ModuleMap, IsSortedWhateverTheLines) {
+    const module_map map = build(
+        "30000-32000 r-xp 0 fe:01 42 /late\n"
+        "10000-12000 r-xp 0 fe:01 43 /early\n"
+        "31000-33000 r-xp 0 fe:01 42 /late\n"
+        "32000-33000 r-xp 0 fe:01 44 /last\n");
+    EXPECT_EQ(map.unreadable, 2U);
+    ASSERT_EQ(map.modules.size(), 2U);
+    EXPECT_EQ(map.find(0x30000)->path, "/late");
+    EXPECT_EQ(map.find(0x32000)->path, "/last");
+    EXPECT_EQ(map.find(0x10000), nullptr);
+}
+
 TEST_F(ModuleMap, CountsImagesOverItsBound) {
     std::string text;
     for (unsigned i = 1; i <= max_modules + 10; ++i) {
