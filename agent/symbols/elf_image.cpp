@@ -133,7 +133,8 @@ bool elf_image::read(std::uint64_t offset, void* into, std::size_t size) const n
 }
 
 std::size_t elf_image::read_some(std::uint64_t offset, std::span<char> into) const noexcept {
-    if (offset >= size_) return 0;
+    // Nothing is no copy: there may be no head to copy it from.
+    if (offset >= size_ || into.empty()) return 0;
     const auto wanted =
         static_cast<std::size_t>(std::min<std::uint64_t>(into.size(), size_ - offset));
     if (offset <= head_.size() && wanted <= head_.size() - offset) {
