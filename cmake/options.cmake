@@ -2,6 +2,7 @@
 
 option(CORODUMP_BUILD_TESTS "Build the tests" ${PROJECT_IS_TOP_LEVEL})
 option(CORODUMP_BUILD_BENCH "Build the benchmarks" ${PROJECT_IS_TOP_LEVEL})
+option(CORODUMP_BUILD_FUZZ "Build the fuzz targets, with clang's libFuzzer (see the preset fuzz)" OFF)
 option(CORODUMP_BUILD_CLI "Build the corodump command" ${PROJECT_IS_TOP_LEVEL})
 option(CORODUMP_BUILD_EXAMPLES "Build docs/examples" ${PROJECT_IS_TOP_LEVEL})
 option(CORODUMP_WITH_ASIO "Provide corodump::asio, and test it" ON)
