@@ -36,4 +36,9 @@ fi
     grep --text --invert-match '^#[0-9].*\(NEW\|REDUCE\|pulse\)' "$scratch/log"
     exit "$status"
 }
-grep --text 'stat::number_of_executed_units\|DONE\|stat::slowest_unit_time_sec' "$scratch/log"
+statistic() {
+    sed -n "s/^stat::$1: *//p" "$scratch/log"
+}
+coverage=$(grep --text --only-matching 'cov: .* corp: [^ ]*' "$scratch/log" | tail -1)
+printf '%-16s %9d inputs, slowest %d s; %s\n' "$name" "$(statistic number_of_executed_units)" \
+    "$(statistic slowest_unit_time_sec)" "$coverage"
