@@ -101,6 +101,8 @@ struct leaf {
     std::string_view remote_endpoint;
     bool has_deadline = false;
     double deadline_in_seconds = 0;
+    bool tells_ready = false, ready = false;
+    std::int64_t remaining = -1;  ///< children of a join that have not ended; -1: no join, or unknown
 };
 
 /// Answers what is too large to hold for every frame. The views it returns are valid until the next

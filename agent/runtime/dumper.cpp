@@ -179,6 +179,7 @@ void dumper::dump(const triggers::dump_request& request, triggers::dump_outcome&
     describe_process(made);
     describe_request(made, request);
     add_threads(made);
+    builder_.conclude();
     made.duration_us =
         static_cast<std::uint64_t>((base::monotonic_ns() - request.requested_ns) / 1000);
     last_tasks_ = made.counts.tasks;

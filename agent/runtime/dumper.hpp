@@ -31,7 +31,10 @@ public:
     [[nodiscard]] int prepare(const base::config& config) noexcept;
     void dump(const triggers::dump_request& request, triggers::dump_outcome& outcome) noexcept;
     /// In a forked child: its dumps are its own.
-    void forget() noexcept { sequence_ = 0; }
+    void forget() noexcept {
+        sequence_ = 0;
+        builder_.forget();
+    }
     [[nodiscard]] std::uint64_t last_task_count() const noexcept { return last_tasks_; }
     /// What the last dump that was written did to those before it.
     [[nodiscard]] const base::retention_result& last_retention() const noexcept {

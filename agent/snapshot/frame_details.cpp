@@ -306,16 +306,16 @@ bool frame_details::may_name_object(const model::frame& leaf) noexcept {
     return false;
 }
 
-std::uint64_t frame_details::shared_object(const model::frame& leaf) noexcept {
-    const std::uint64_t described = description_of(leaf).object;
-    if (described != 0) return described;
+std::uint64_t frame_details::shared_object(const model::frame& leaf,
+                                           const sources::description_facts& told) noexcept {
+    if (told.object != 0) return told.object;
     const sources::awaitable_facts& what = types_.awaitable(leaf.awaitable);
     return what.object_offset != 0 && leaf.awaiter != 0
                ? sources::read_word(leaf.awaiter + what.object_offset)
                : 0;
 }
 
-/// The resource named by a `waiting` in the leaf or above it, or by the awaitable's description.
+/// The resource named by a `waiting` in the leaf or above it; 0: none.
 std::uint64_t frame_details::waited_resource(const model::frame& leaf) noexcept {
     std::uint32_t at = index_of(leaf);
     for (unsigned depth = 0; depth < max_waiting_depth && at != no_index; ++depth) {
@@ -331,7 +331,7 @@ std::uint64_t frame_details::waited_resource(const model::frame& leaf) noexcept 
         }
         at = f.root ? no_index : f.parent;
     }
-    return description_of(leaf).resource;
+    return 0;
 }
 
 std::uint32_t frame_details::root_of(std::uint32_t frame) const noexcept {
@@ -344,6 +344,11 @@ std::uint32_t frame_details::holder_task(const sources::holder_facts& holder) co
     std::uint32_t found = holder.token != 0 ? index_.containing(holder.token) : no_index;
     if (found == no_index) found = index_.of_record(holder.record, holder.generation);
     return root_of(found);
+}
+
+/// The task that took it was tracked, and is gone.
+bool frame_details::has_ended(const sources::holder_facts& holder) const noexcept {
+    return holder.record != 0 && holder_task(holder) == no_index;
 }
 
 void frame_details::collect_owners(const sources::resource_facts& facts,
@@ -364,6 +369,7 @@ void frame_details::collect_owners(const sources::resource_facts& facts,
             const std::uint32_t task = holder_task(found[i]);
             ++listed;
             if (task == no_index) to.whole = false;
+            to.has_ended_owners = to.has_ended_owners || has_ended(found[i]);
             if (std::ranges::find(owners.first(used), task) ==
                 owners.begin() + static_cast<std::ptrdiff_t>(used))
                 owners[used++] = task;
@@ -390,8 +396,10 @@ const known_resource* frame_details::resource_at(std::uint64_t address) noexcept
     return &to;
 }
 
-const known_resource* frame_details::resource_of(const model::frame& leaf) noexcept {
-    const std::uint64_t address = waited_resource(leaf);
+const known_resource* frame_details::resource_of(const model::frame& leaf,
+                                                 const sources::description_facts& told) noexcept {
+    std::uint64_t address = waited_resource(leaf);
+    if (address == 0) address = told.resource;
     return address != 0 && still(leaf) ? resource_at(address) : nullptr;
 }
 
@@ -427,6 +435,9 @@ void frame_details::describe(model::leaf& to, const sources::description_facts& 
         to.has_deadline = true;
         to.deadline_in_seconds = static_cast<double>(d.deadline_ns - base::monotonic_ns()) / 1e9;
     }
+    to.tells_ready = d.tells_ready;
+    to.ready = d.ready;
+    if (d.joins) to.remaining = d.remaining;
     if (d.owner != 0 && d.resource == 0) {
         const sources::holder_facts owner = sources::read_owner(d.owner);
         if (owner.record != 0) {
@@ -445,16 +456,20 @@ model::leaf frame_details::awaited(const model::frame& f) {
     to.object = what.object_offset != 0 ? index_.read_word(f.awaiter + what.object_offset)
                 : what.is_reference     ? index_.read_word(f.awaiter)
                                         : f.awaiter;
-    if (const sources::description_facts d = description_of(f); d.known) describe(to, d);
-    const known_resource* const resource = may_name_object(f) ? resource_of(f) : nullptr;
+    const sources::description_facts told = description_of(f);
+    if (told.known) describe(to, told);
+    const known_resource* const resource = may_name_object(f) ? resource_of(f, told) : nullptr;
     if (resource != nullptr) {
         to.object = resource->address;
         to.kind = resource->kind;
         to.name = resource->name;
         to.owners = resource->owners;
     }
-    if (!still(f)) return {to.awaitable, to.object, {}, {}, {}, -1, {}, {}, false, 0};
-    return to;
+    if (still(f)) return to;
+    model::leaf least;
+    least.awaitable = to.awaitable;
+    least.object = to.object;
+    return least;
 }
 
 }  // namespace corodump::snapshot

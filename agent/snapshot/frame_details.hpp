@@ -40,6 +40,7 @@ struct known_resource {
     std::span<const std::uint32_t> owners;  ///< root frames, each once; no_index: not alive
     std::uint32_t capacity = 0, held = 0;
     bool whole = false;  ///< every holder is known
+    bool has_ended_owners = false;  ///< some were tasks, and have ended
 };
 
 class frame_details final : public model::details {
@@ -55,13 +56,20 @@ public:
 
     /// The awaitable's name alone; empty: unknown. Stays valid.
     [[nodiscard]] std::string_view awaitable_name(const model::frame& f) noexcept;
+    /// What the awaitable of a leaf, or the operation it is, says of itself.
+    [[nodiscard]] sources::description_facts description_of(const model::frame& f) noexcept;
+    /// False: the frame has gone on since it was copied.
+    [[nodiscard]] bool still(const model::frame& f) const noexcept;
     /// The resource the chain that ends in `leaf` waits for; nullptr: none that describes itself.
-    [[nodiscard]] const known_resource* resource_of(const model::frame& leaf) noexcept;
+    /// `told`: its description.
+    [[nodiscard]] const known_resource* resource_of(
+        const model::frame& leaf, const sources::description_facts& told) noexcept;
     /// False: neither the leaf nor what it waits for can name a shared object or a resource. Looks
     /// at types and side numbers alone, so the answer stays the same.
     [[nodiscard]] bool may_name_object(const model::frame& leaf) noexcept;
     /// The object that the leaf's description names, or that its awaiter was made of; 0: none.
-    [[nodiscard]] std::uint64_t shared_object(const model::frame& leaf) noexcept;
+    [[nodiscard]] std::uint64_t shared_object(const model::frame& leaf,
+                                              const sources::description_facts& told) noexcept;
     /// All resources met so far.
     [[nodiscard]] std::span<const known_resource> resources() const noexcept {
         return resources_.first(resources_used_);
@@ -99,16 +107,15 @@ private:
     template <class Read>
     [[nodiscard]] std::string_view static_text(std::uint64_t key, Read read) noexcept;
     [[nodiscard]] model::location read_place(std::uint64_t key) noexcept;
-    [[nodiscard]] bool still(const model::frame& f) const noexcept;
     void add_local(std::string_view name, std::string_view type, sources::value_shape shape,
                    std::uint64_t address, bool redacted) noexcept;
     [[nodiscard]] argument_text read_argument(std::uint64_t info_address) noexcept;
     [[nodiscard]] argument_text argument_at(std::uint64_t info_address) noexcept;
     void add_arguments(const model::frame& f) noexcept;
     void add_watched(const model::frame& f) noexcept;
-    [[nodiscard]] sources::description_facts description_of(const model::frame& f) noexcept;
     [[nodiscard]] std::uint64_t waited_resource(const model::frame& leaf) noexcept;
     [[nodiscard]] const known_resource* resource_at(std::uint64_t address) noexcept;
+    [[nodiscard]] bool has_ended(const sources::holder_facts& holder) const noexcept;
     void collect_owners(const sources::resource_facts& facts, known_resource& to) noexcept;
     [[nodiscard]] std::uint32_t holder_task(const sources::holder_facts& holder) const noexcept;
     void describe(model::leaf& to, const sources::description_facts& d) noexcept;

@@ -6,8 +6,7 @@
 #include <new>
 
 #include "agent/base/text.hpp"
-#include "agent/snapshot/chains.hpp"
-#include "agent/snapshot/overview.hpp"
+#include "agent/snapshot/diagnosis.hpp"
 #include "agent/sources/layout.hpp"
 #include "agent/sources/registry.hpp"
 
@@ -35,6 +34,7 @@ model::snapshot& snapshot_builder::build(const build_options& options) noexcept 
     snapshot_ = {};
     snapshot_.limits = options.limits;
     index_ = nullptr;
+    overview_ = nullptr;
     warnings_used_ = 0;
     warnings_ = memory_.allocate_span<std::string_view>(max_warnings);
     snapshot_.now_tick =
@@ -57,18 +57,26 @@ model::snapshot& snapshot_builder::build(const build_options& options) noexcept 
         return snapshot_;
     }
     index_ = index;
+    details_ = details;
     chain_builder builder(copied.frames, *index, *types, options.limits);
-    const chain_counts chains = builder.build();
+    chains_ = builder.build();
     snapshot_.counts.untracked = builder.count_untracked(code_, memory_);
     snapshot_.frames = copied.frames;
-    snapshot_.counts.unreadable = chains.unreadable;
-    snapshot_.counts.cut = chains.cut;
+    snapshot_.counts.unreadable = chains_.unreadable;
+    snapshot_.counts.cut = chains_.cut;
     snapshot_.details = details;
-    sort_roots(chains.roots);
-    if (auto* const view = make_in<overview>(memory_, memory_, snapshot_, *details))
-        view->make(cycle_heads(chains));
-    note_losses(chains);
+    sort_roots(chains_.roots);
+    overview_ = make_in<overview>(memory_, memory_, snapshot_, *details);
+    if (overview_ != nullptr) overview_->make();
+    note_losses(chains_);
     return snapshot_;
+}
+
+void snapshot_builder::conclude() noexcept {
+    if (overview_ == nullptr) return;
+    auto* const judge = make_in<diagnosis>(memory_, memory_, snapshot_, *details_, *overview_);
+    if (judge == nullptr) return;
+    judge->make(cycle_heads(chains_), births_.compare(memory_, snapshot_));
 }
 
 std::uint64_t snapshot_builder::sort_key(std::uint32_t root) const noexcept {

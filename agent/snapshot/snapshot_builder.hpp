@@ -1,8 +1,10 @@
 // Asks every source once and assembles one model::snapshot.
 //
 //   registry ─> frames ─> frame_index ─> chain_builder ─> roots, sorted ─> overview ─> threads
+//     ─> diagnosis
 //
-// Safe work first: the records are copied before anything else is looked at, threads come last.
+// Safe work first: the records are copied before anything else is looked at, threads come last; what
+// they all mean is judged from what was gathered, without another look at the process.
 //
 // Threads: watchdog only. Signals: unsafe. Blocks: add_threads, as threads.hpp says. Errors: a
 // smaller snapshot and a warning. Bounds: `max_frames`; the arena (see its refusals); everything
@@ -15,8 +17,10 @@
 
 #include "agent/base/arena.hpp"
 #include "agent/model/snapshot.hpp"
+#include "agent/snapshot/births.hpp"
 #include "agent/snapshot/chains.hpp"
 #include "agent/snapshot/frame_details.hpp"
+#include "agent/snapshot/overview.hpp"
 #include "agent/snapshot/threads.hpp"
 #include "agent/sources/value_reader.hpp"
 
@@ -41,6 +45,10 @@ public:
     model::snapshot& build(const build_options& options) noexcept;
     /// Adds the threads, last of all: what can go wrong there must not cost the rest.
     void add_threads(const threads_options& options) noexcept;
+    /// Adds the verdicts, from all that is there.
+    void conclude() noexcept;
+    /// In a forked child: what came before was the parent's.
+    void forget() noexcept { births_.forget(); }
     /// `text` is copied. Beyond max_warnings it is dropped.
     void warn(std::string_view text) noexcept;
 
@@ -53,6 +61,10 @@ private:
     code_names& code_;
     model::snapshot snapshot_;
     const sources::frame_index* index_ = nullptr;
+    frame_details* details_ = nullptr;
+    overview* overview_ = nullptr;
+    chain_counts chains_;
+    births births_;
     std::span<std::string_view> warnings_;
     std::size_t warnings_used_ = 0;
 };

@@ -27,6 +27,15 @@ private:
     bool whole_;
 };
 
+/// The number of 1, 2, 4 or 8 bytes at `where`; false: none there, or unreadable.
+bool read_number(const volatile void* where, std::uint16_t bytes, std::uint64_t& to) noexcept {
+    if (where == nullptr || bytes == 0 || bytes > sizeof to) return false;
+    std::uint64_t value = 0;
+    if (!read_bytes(reinterpret_cast<std::uint64_t>(where), &value, bytes)) return false;
+    to = value;
+    return true;
+}
+
 template <class T>
 std::uint64_t address_of(T* pointer) noexcept {
     return reinterpret_cast<std::uint64_t>(pointer);
@@ -50,6 +59,14 @@ description_facts read_description(std::uint64_t address) noexcept {
     facts.operation_bytes = from.operation_bytes;
     facts.descriptor = from.descriptor;
     facts.deadline_ns = from.deadline_ns;
+    std::uint64_t number = 0;
+    facts.tells_ready = read_number(from.ready, from.ready_bytes, number);
+    facts.ready = facts.tells_ready && number != 0;
+    facts.joins = read_number(from.remaining, from.remaining_bytes, number);
+    if (facts.joins) {
+        facts.remaining = static_cast<std::uint32_t>(std::min<std::uint64_t>(number, 0xffffffffU));
+        facts.total = from.total;
+    }
     return facts;
 }
 

@@ -21,7 +21,11 @@ struct description_facts {
     std::uint32_t operation_bytes = 0;
     int descriptor = -1;
     std::int64_t deadline_ns = 0;
+    bool tells_ready = false, ready = false;
+    bool joins = false;  ///< `remaining` of `total` children (0: not told)
+    std::uint32_t remaining = 0, total = 0;
 };
+/// What it says of readiness and children is read at once; the rest are addresses.
 [[nodiscard]] description_facts read_description(std::uint64_t address) noexcept;
 
 struct resource_facts {

@@ -9,10 +9,12 @@
 // Threads: owner thread. Signals: unsafe. Blocks: never. Bounds: 4,096 holders a resource.
 #pragma once
 
+#include <bit>
 #include <chrono>
 #include <concepts>
 #include <cstdint>
 #include <string_view>
+#include <type_traits>
 
 #include "detail/abi.hpp"
 
@@ -56,8 +58,18 @@ struct description_data {
     std::uint32_t operation_bytes = 0;
     std::int32_t descriptor = -1;
     std::int64_t deadline_ns = 0;  ///< of CLOCK_MONOTONIC, 0: none
+    const volatile void* ready = nullptr;
+    const volatile void* remaining = nullptr;
+    std::uint32_t total = 0;
+    std::uint16_t ready_bytes = 0;
+    std::uint16_t remaining_bytes = 0;
 };
-static_assert(sizeof(description_data) == 64);
+static_assert(sizeof(description_data) == 88);
+
+/// What can be read as one number: an integer, a bool, a pointer, or an atomic of one.
+template <class T>
+concept plain_number = sizeof(T) <= 8 && std::has_single_bit(sizeof(T)) &&
+                       std::is_trivially_copyable_v<T> && std::is_standard_layout_v<T>;
 }  // namespace detail
 
 class resource;
@@ -80,6 +92,21 @@ public:
     void deadline(std::chrono::steady_clock::time_point when) noexcept {
         data_.deadline_ns =
             std::chrono::duration_cast<std::chrono::nanoseconds>(when.time_since_epoch()).count();
+    }
+    /// The awaited is ready as soon as this number, read when the dump is made, is not 0: a flag, a
+    /// count of permits, a pointer to a result. A task that stays suspended then has lost a wake-up.
+    template <detail::plain_number T>
+    void ready_when_not_zero(const T* where) noexcept {
+        data_.ready = where;
+        data_.ready_bytes = sizeof(T);
+    }
+    /// The awaited is the end of several children: how many of `total` (0: not known) have not ended
+    /// yet, as the join itself counts them.
+    template <detail::plain_number T>
+    void joins(const T* remaining, std::uint32_t total = 0) noexcept {
+        data_.remaining = remaining;
+        data_.remaining_bytes = sizeof(T);
+        data_.total = total;
     }
     /// The awaitable's name, in place of its type's. Static text.
     void operation(std::string_view text) noexcept {
