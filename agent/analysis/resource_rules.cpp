@@ -27,6 +27,19 @@ std::uint64_t each_stuck_holder(std::span<const held_resource> stuck, Each each)
     return holders;
 }
 
+/// `2 tasks, 'a' (7f..) and 'b' (7f..)`: the first few by name.
+void say_stuck_holders(std::span<const held_resource> stuck, std::uint64_t holders,
+                       verdict_writer& to) {
+    constexpr unsigned most_named = 2;
+    unsigned named = 0;
+    to.say(counted_noun{holders, "task"});
+    each_stuck_holder(stuck, [&](std::uint32_t holder, std::size_t) {
+        if (++named > most_named) return;
+        to.say(named == 1 ? ", " : holders == 2 ? " and " : ", ", task{holder});
+    });
+    if (holders > most_named) to.say(" and ", holders - most_named, " more");
+}
+
 void say_stuck(const facts& of, std::span<const held_resource> stuck, std::uint64_t holders,
                verdict_writer& to) {
     constexpr unsigned most_named = 4;
@@ -42,7 +55,8 @@ void say_stuck(const facts& of, std::span<const held_resource> stuck, std::uint6
                " taken)");
     }
     if (found > most_named) to.say(" and ", found - most_named, " more");
-    to.say(found == 1 ? " is" : " are", " held by ", counted_noun{holders, "task"});
+    to.say(found == 1 ? " is exhausted by " : " are taken by ");
+    say_stuck_holders(stuck, holders, to);
     to.say(holders == 1 ? ", which waits for " : ", which all wait for ",
            found == 1 ? "it themselves; " : "one of them; ");
     to.say(counted_noun{waiters, "task"}, waiters == 1 ? " waits" : " wait", " in all.");
@@ -105,6 +119,10 @@ void find_exhausted(const facts& of, std::span<const held_resource> stuck, verdi
         const resource& r = of.resources[i];
         if (r.capacity == 0 || r.held < r.capacity || r.waiters == 0 || stuck[i].stuck) continue;
         if (r.oldest_wait_seconds < noticed_seconds) continue;
+        // Nobody is left to give it back: that is a leak, and told as one.
+        if (r.has_ended_holders && std::ranges::count(r.holders, no_task) ==
+                                       static_cast<std::ptrdiff_t>(r.holders.size()))
+            continue;
         const bool still =
             r.oldest_wait_seconds >= patience_seconds && all_at_rest(of, r, patience_seconds);
         to.open("exhausted", still ? severity::error : severity::warning);

@@ -51,6 +51,10 @@ void add_show(CLI::App& app, arguments& args) {
         "Only tasks with a frame's function or file, awaitable or name that matches this extended "
         "regular expression");
     task->excludes(state)->excludes(match);
+    show.add_flag("--verdicts", args.show.verdicts, "Only the verdicts, a line each")
+        ->excludes(task)
+        ->excludes(state)
+        ->excludes(match);
 }
 
 void add_validate(CLI::App& app, arguments& args) {

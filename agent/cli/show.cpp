@@ -45,8 +45,17 @@ int show_filtered(const format::dump& all, const std::vector<task_group>& groups
     return exit_ok;
 }
 
+/// For scripts, and for whoever has only a minute.
+int show_verdicts(const format::dump& all, std::ostream& out) {
+    for (const format::verdict& v : all.verdicts)
+        out << printable(v.severity.view()) << ": " << printable(v.statement.view()) << '\n';
+    if (all.verdicts.empty()) out << "no verdict\n";
+    return exit_ok;
+}
+
 int show(const format::dump& all, const show_options& options, std::ostream& out,
          std::ostream& problems) {
+    if (options.verdicts) return show_verdicts(all, out);
     task_filter filter(options.state, options.match);
     show_report report(all, options.view, out);
     if (options.task) return show_one(all, *options.task, options, report, problems);

@@ -21,6 +21,7 @@ struct show_options {
     std::string file;  ///< as it is called in messages; printable
     view_options view;
     std::optional<std::string> task, state, match;
+    bool verdicts = false;  ///< these alone, a line each
     format::read_options read;
 };
 

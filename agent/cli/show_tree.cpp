@@ -234,6 +234,8 @@ void show_tree::draw_object(const waited_object& object, std::size_t tasks, std:
     }
     draw_descriptor(more);
     draw_deadline(more);
+    if (more.is_ready) put_line("", names_.colour()(paint::alarm, "ready already"));
+    if (more.remaining) put_line("children to go: ", std::to_string(*more.remaining));
 }
 
 void show_tree::draw_descriptor(const format::leaf_details& more) {

@@ -94,6 +94,8 @@ struct leaf_details {
     std::optional<std::int64_t> descriptor;
     text local_endpoint, remote_endpoint;
     std::optional<double> deadline_in_seconds;
+    std::optional<std::int64_t> remaining;  ///< children of a join that have not ended
+    bool is_ready = false;                   ///< it says so itself
 };
 
 struct leaf {

@@ -204,9 +204,12 @@ void dump_builder::read_leaf(const tree& json, std::uint32_t at, const path& whe
     in.read("local_endpoint", need::optional, more.local_endpoint);
     in.read("remote_endpoint", need::optional, more.remote_endpoint);
     in.read("deadline_in_seconds", need::optional, more.deadline_in_seconds);
+    in.read("ready", need::optional, more.is_ready);
+    in.read("remaining", need::optional, more.remaining);
     in.finish();
     const bool described = more.has_owners || more.descriptor || more.local_endpoint ||
-                           more.remote_endpoint || more.deadline_in_seconds;
+                           more.remote_endpoint || more.deadline_in_seconds || more.is_ready ||
+                           more.remaining;
     if (described) awaits.details = std::make_unique<leaf_details>(std::move(more));
 }
 

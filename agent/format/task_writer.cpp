@@ -253,6 +253,14 @@ void task_writer::write_object(const model::leaf& leaf) noexcept {
         char* const to = put(out_.reserve(number_room * 2), ",\"deadline_in_seconds\":");
         out_.commit(put_duration(to, leaf.deadline_in_seconds));
     }
+    if (leaf.tells_ready) {
+        char* const to = put(out_.reserve(number_room), ",\"ready\":");
+        out_.commit(leaf.ready ? put(to, "true") : put(to, "false"));
+    }
+    if (leaf.remaining >= 0) {
+        char* const to = put(out_.reserve(number_room * 2), ",\"remaining\":");
+        out_.commit(put_decimal(to, static_cast<std::uint64_t>(leaf.remaining)));
+    }
 }
 
 template <std::size_t Size>

@@ -176,31 +176,33 @@ void diagnosis::put(std::string_view text) {
     piece_.append(text);
 }
 
-/// A task as a person knows it: its name, else the function it is in, and its id.
+/// A task as a person knows it: the first name in its chain, else its outermost function that is not a
+/// library's; and its id.
 void diagnosis::put(analysis::task which) {
-    const std::uint32_t root = which.number;
-    if (root >= snapshot_.frames.size()) {
+    if (which.number >= snapshot_.frames.size()) {
         piece_.append("a task that is gone");
         return;
     }
-    std::uint32_t at = root;
-    for (unsigned depth = 0; depth < model::max_chain_frames; ++depth) {
+    const model::frame& root = snapshot_.frames[which.number];
+    std::string_view function;
+    bool named = false;
+    std::uint32_t at = which.number;
+    for (unsigned depth = 0; depth < model::max_chain_frames && at != no_index && !named; ++depth) {
         const model::frame& f = snapshot_.frames[at];
-        const std::string_view name =
-            f.side != no_index ? details_.given(f).name : std::string_view{};
-        if (!name.empty()) {
-            piece_.append('\'').append(name).append('\'');
-            break;
-        }
-        if (f.first_child == no_index || snapshot_.frames[f.first_child].root) {
-            const std::uint32_t own = seen_.innermost_own(root, at);
-            piece_.append(details_.where(snapshot_.frames[own].site).function);
-            break;
-        }
-        at = f.first_child;
+        if (f.side != no_index) named = put_name(details_.given(f).name);
+        const model::location where = details_.where(f.site);
+        if (function.empty() && !where.library) function = where.function;
+        const bool ends = f.first_child == no_index || snapshot_.frames[f.first_child].root;
+        at = ends ? no_index : f.first_child;
     }
-    piece_.append(" (").hex(snapshot_.frames[root].address).append('.');
-    piece_.decimal(snapshot_.frames[root].generation).append(')');
+    if (function.empty()) function = details_.where(root.site).function;
+    if (!named) piece_.append(function);
+    piece_.append(" (").hex(root.address).append('.').decimal(root.generation).append(')');
+}
+
+bool diagnosis::put_name(std::string_view name) noexcept {
+    if (!name.empty()) piece_.append('\'').append(name).append('\'');
+    return !name.empty();
 }
 
 void diagnosis::put(analysis::place_of which) {

@@ -48,6 +48,7 @@ private:
     void put(std::string_view text) override;
     void put(analysis::task which) override;
     void put(analysis::place_of which) override;
+    bool put_name(std::string_view name) noexcept;
     void end_piece() noexcept;
     void insert(const model::verdict& found) noexcept;
 

@@ -80,3 +80,7 @@ echo "$1"
 
 echo "== corodump show $1"
 "$show" show "$1"
+
+echo
+echo "== in one sentence"
+"$show" show --verdicts "$1"

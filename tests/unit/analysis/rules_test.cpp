@@ -53,8 +53,8 @@ TEST_F(rules, NameThePoolsOfADeadlockTheirHoldersAndAllWhoWait) {
     EXPECT_EQ(found.all[0].kind, "wait_cycle");
     EXPECT_EQ(found.all[0].severity, "error");
     EXPECT_EQ(found.all[0].statement,
-              "Deadlock: pool 'stock' (2 of 2 taken) is held by 2 tasks, which all wait for it "
-              "themselves; 3 tasks wait in all.");
+              "Deadlock: pool 'stock' (2 of 2 taken) is exhausted by 2 tasks, task 1 and task 2, which "
+              "all wait for it themselves; 3 tasks wait in all.");
     EXPECT_EQ(found.all[0].tasks, (std::vector<std::uint32_t>{1, 2}));
     EXPECT_EQ(found.all[0].evidence[1], "task 2 holds pool 'stock' and waits for pool 'stock'");
 }

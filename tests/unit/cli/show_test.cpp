@@ -57,6 +57,16 @@ TEST(Show, PutsTheVerdictBeforeAllCounts) {
     EXPECT_TRUE(s.has("4 tasks that hold all 4 connections of pool \"backend\" wait"));
 }
 
+TEST(Show, SaysTheVerdictsAloneALineEach) {
+    show_options options;
+    options.verdicts = true;
+    const shown s = show(golden("hung_pool"), options);
+    EXPECT_EQ(s.code, exit_ok);
+    EXPECT_TRUE(s.out.starts_with("error: ")) << s.out;
+    EXPECT_EQ(std::ranges::count(s.out, '\n'), 1);
+    EXPECT_EQ(show(golden("healthy"), options).out, "no verdict\n");
+}
+
 TEST(Show, NamesTheObjectItsHoldersAndWhatTheyDo) {
     const shown s = show(golden("hung_pool"));
     EXPECT_TRUE(s.has("300  pool \"backend\"  7f12a4000400"));
