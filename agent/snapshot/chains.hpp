@@ -6,8 +6,7 @@
 //           names another that holds it as well, that one
 //   up      a word of C's promise is P's address, P is suspended, and nothing speaks against it:
 //           a caller's handle stays in the promise after C has ended or yielded
-//   join    a word of C's promise points into P's awaiter (the counter of a when_all), or one of
-//   its
+//   join    a word of C's promise points into P's awaiter (the counter of a when_all), or one of its
 //           arguments at that awaiter, with nothing else in common (a callback); a word of
 //           C's promise or arguments points at what P's awaiter points at inside P (a scope); or a
 //           word of C's promise points at what P's awaiter points at on the heap, and P's address

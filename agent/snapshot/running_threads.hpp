@@ -7,8 +7,7 @@
 // such a one it is known that it is not on its way out of a call either. One that keeps blocking is
 // caught blocked, sooner or later.
 //
-//   watched ──blocks──> taken without a signal ──complete, or in a call that does not restart──>
-//   done
+//   watched ──blocks──> taken without a signal ──complete, or in a call that does not restart──> done
 //      │                                       └─cut short, in a call that restarts─┐
 //      └──ran min_burst_ns without blocking──> asked <──────────────────────────────┘ ──> done
 //
