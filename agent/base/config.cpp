@@ -96,8 +96,13 @@ public:
         number("CORODUMP_MAX_FILES", files_range, out_.values.max_files);
         number("CORODUMP_DEADLINE_MS", deadline_range, out_.values.deadline_ms);
         number("CORODUMP_INTERVAL_MS", interval_range, out_.values.interval_ms);
+        stall_threshold();
+        number("CORODUMP_STALL_DUMP_INTERVAL_MS", stall_interval_range,
+               out_.values.stall_dump_interval_ms);
+        yes_or_no("CORODUMP_DUMP_ON_STALL", out_.values.dump_on_stall);
+        yes_or_no("CORODUMP_COUNT_CALLBACKS", out_.values.count_callbacks);
         redact();
-        off();
+        yes_or_no("CORODUMP_OFF", out_.values.off);
         return std::move(out_);
     }
 
@@ -176,19 +181,27 @@ private:
         out_.values.redact = std::move(chosen);
     }
 
-    void off() {
-        const std::string_view given = value("CORODUMP_OFF");
+    void stall_threshold() {
+        const std::string word = lowered(value("CORODUMP_STALL_THRESHOLD_MS"));
+        if (word == "0" || word == "off" || word == "none")
+            out_.values.stall_threshold_ms = 0;
+        else
+            number("CORODUMP_STALL_THRESHOLD_MS", stall_range, out_.values.stall_threshold_ms);
+    }
+
+    void yes_or_no(const char* name, bool& into) {
+        const std::string_view given = value(name);
         if (given.empty()) return;
         const std::string word = lowered(given);
         const auto is_one_of = [&word](std::initializer_list<std::string_view> words) {
             return std::find(words.begin(), words.end(), word) != words.end();
         };
         if (is_one_of({"1", "true", "yes", "on"})) {
-            out_.values.off = true;
+            into = true;
         } else if (is_one_of({"0", "false", "no", "off"})) {
-            out_.values.off = false;
+            into = false;
         } else {
-            problem("CORODUMP_OFF", given, "it must be 1 or 0");
+            problem(name, given, "it must be 1 or 0");
         }
     }
 

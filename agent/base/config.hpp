@@ -55,6 +55,10 @@ struct config {
     std::uint64_t deadline_ms = 5000;
     std::uint64_t interval_ms = 200;
     std::uint64_t max_files = 16;
+    std::uint64_t stall_threshold_ms = 50;  ///< 0: stalls are not looked for
+    std::uint64_t stall_dump_interval_ms = 60'000;
+    bool dump_on_stall = false;
+    bool count_callbacks = false;
     redaction redact = redaction::standard();
     bool off = false;
 };
@@ -80,6 +84,8 @@ inline constexpr number_range depth_range{4, 256};
 inline constexpr number_range text_range{8, 1024};
 inline constexpr number_range deadline_range{10, 600'000};
 inline constexpr number_range interval_range{1, 600'000};
+inline constexpr number_range stall_range{16, 600'000};
+inline constexpr number_range stall_interval_range{1, 86'400'000};
 
 /// Shaped like getenv: null when unset.
 using environment_reader = const char* (*)(const char* name);

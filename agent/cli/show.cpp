@@ -67,6 +67,7 @@ int show(const format::dump& all, const show_options& options, std::ostream& out
     report.objects();
     report.summary();
     if (!groups.empty()) report.groups(groups);
+    report.loops();
     report.threads();
     report.footer();
     return exit_ok;

@@ -52,6 +52,8 @@ std::string left_out::told() const {
         {library_frames, "library frame"},
         {repeated_frames, "repeated frame"},
         {threads, "thread"},
+        {loops, "loop"},
+        {stalls, "earlier stall"},
         {native_frames, "native frame"},
         {rows, "row or id"},
         {shortened_names, "long name's part"}};

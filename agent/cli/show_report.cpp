@@ -35,6 +35,7 @@ std::string when(format::text time) {
 }
 
 std::string asked_by(const format::trigger& t) {
+    if (t.kind == "stall") return "taken for a stall";
     if (t.kind != "signal") return "asked for by " + or_unknown(t.kind);
     std::string result = "asked for by signal";
     if (t.signal) result += ' ' + std::to_string(*t.signal);

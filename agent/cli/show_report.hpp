@@ -14,6 +14,7 @@
 #include <utility>
 #include <vector>
 
+#include "agent/cli/show_loops.hpp"
 #include "agent/cli/show_names.hpp"
 #include "agent/cli/show_threads.hpp"
 #include "agent/cli/task_groups.hpp"
@@ -33,6 +34,7 @@ public:
     void summary();
     void groups(const std::vector<task_group>& groups);
     void threads() { show_threads(all_, names_, out_).draw(); }
+    void loops() { show_loops(all_, names_, out_).draw(); }
     void one_task(const format::task& t);
     void footer();
 

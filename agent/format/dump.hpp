@@ -208,6 +208,36 @@ struct module {
     std::uint64_t start = 0, end = 0;
 };
 
+struct loop_bucket {
+    std::optional<double> below_seconds;  ///< none: no bound
+    std::uint64_t count = 0;
+};
+
+/// An event loop: its callbacks, and what it is in the middle of.
+struct loop {
+    text name, kind;
+    std::vector<std::int64_t> threads;
+    std::uint64_t callbacks = 0, over_threshold = 0;
+    std::optional<double> average_seconds, max_seconds, threshold_seconds;
+    std::vector<loop_bucket> histogram;
+    std::optional<double> last_delay_seconds, max_delay_seconds;  ///< none: no heartbeat
+    std::optional<std::int64_t> queued;
+    bool in_callback = false;
+    std::optional<double> current_seconds;
+    task_id current_task;
+    std::optional<std::int64_t> current_thread;
+};
+
+/// A callback, or a coroutine's run, that lasted too long.
+struct stall {
+    text loop, time, name, function, reason;
+    std::optional<std::int64_t> thread;
+    std::optional<double> duration_seconds;
+    bool ongoing = false;
+    task_id task;
+    std::vector<native_frame> frames;  ///< innermost first
+};
+
 /// Owns every string, frame and chain of a dump, each once.
 class shape_pool {
 public:
@@ -257,6 +287,9 @@ struct dump {
     text left_out_for;                           ///< which one
     std::vector<std::uint64_t> frame_addresses;  ///< 0: not known
     std::vector<thread> threads;
+    std::vector<loop> loops;
+    std::uint64_t stalls_seen = 0;
+    std::vector<stall> stalls;  ///< oldest first
     std::vector<module> modules;
     std::uint64_t not_understood = 0;  ///< parts of a newer format left out
 

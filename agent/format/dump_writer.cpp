@@ -11,6 +11,7 @@
 #include "agent/format/fragment_cache.hpp"
 #include "agent/format/json_text.hpp"
 #include "agent/format/json_writer.hpp"
+#include "agent/format/loop_writer.hpp"
 #include "agent/format/place_writer.hpp"
 #include "agent/format/task_writer.hpp"
 #include "agent/format/thread_writer.hpp"
@@ -113,6 +114,7 @@ void sections::write() noexcept {
     write_groups();
     write_tasks();
     write_threads();
+    if (all_.loops != nullptr) loop_writer(out_, walk_, all_).write(*all_.loops);
     write_modules();
     out_.line();
     out_.end_object();

@@ -31,6 +31,7 @@ public:
         check_tasks();
         check_addresses();
         check_threads();
+        check_loops();
     }
 
 private:
@@ -64,6 +65,7 @@ private:
     void check_leaf(const task& t, const path& where);
     void check_addresses();
     void check_threads();
+    void check_loops();
 
     const dump& all_;
     task_index index_;
@@ -265,6 +267,20 @@ void checker::check_threads() {
     std::sort(seen.begin(), seen.end());
     const auto twice = std::adjacent_find(seen.begin(), seen.end());
     if (twice != seen.end()) tell(where, "two threads have the id " + std::to_string(*twice));
+}
+
+void checker::check_loops() {
+    for (std::size_t i = 0; i < all_.loops.size(); ++i) {
+        const loop& l = all_.loops[i];
+        const path here = root_["loops"].at(i);
+        must_exist(here["current"]["task"], l.current_task);
+        if (l.over_threshold > l.callbacks)
+            tell(here["callbacks"]["over_threshold"], "is more than there were callbacks");
+    }
+    for (std::size_t i = 0; i < all_.stalls.size(); ++i)
+        must_exist(root_["stalls"].at(i)["task"], all_.stalls[i].task);
+    if (all_.stalls.size() > all_.stalls_seen)
+        tell(root_["stalls_seen"], "is less than the stalls that are listed");
 }
 
 }  // namespace

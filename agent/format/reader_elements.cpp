@@ -20,14 +20,14 @@ namespace corodump::format {
 
 namespace {
 
-constexpr std::array<std::string_view, 2> trigger_kinds = {"signal", "api"};
+constexpr std::array<std::string_view, 3> trigger_kinds = {"signal", "api", "stall"};
 constexpr std::array<std::string_view, 3> severities = {"error", "warning", "info"};
 constexpr std::array<std::string_view, 1> verdict_kinds = {"wait_cycle"};
 constexpr std::size_t max_groups = 1024;
 
 bool in_elements(std::string_view key) {
     return key == "verdicts" || key == "groups" || key == "tasks" || key == "threads" ||
-           key == "modules";
+           key == "loops" || key == "stalls" || key == "modules";
 }
 
 }  // namespace
@@ -69,6 +69,8 @@ void dump_builder::member(std::string_view key, const tree& value) {
         read_summary(value, where);
     } else if (key == "left_out" && value[0].kind == node_kind::object) {
         read_left_out(value, where);
+    } else if (key == "stalls_seen" && value[0].kind == node_kind::unsigned_integer) {
+        dump_.stalls_seen = value[0].whole;
     } else {
         log_.unusable(where, value[0].offset,
                       "is " + std::string(describe(value[0].kind)) + ", expected an array");
@@ -88,6 +90,10 @@ void dump_builder::element(std::string_view key, std::uint64_t index, const tree
         read_verdict(value, where);
     } else if (key == "threads") {
         read_thread(value, where);
+    } else if (key == "loops") {
+        read_loop(value, where);
+    } else if (key == "stalls") {
+        read_stall(value, where);
     } else {
         read_module(value, where);
     }

@@ -40,11 +40,12 @@ public:
     void finish(std::uint64_t offset);
 
 private:
-    static constexpr std::array<std::string_view, 11> members = {
-        "format", "format_version", "dump",     "process", "verdicts", "summary",
-        "groups", "tasks",          "left_out", "threads", "modules"};
-    /// `threads` was added to format 1: dumps of earlier versions do not have it.
-    static constexpr std::array<std::string_view, 2> optional_members = {"left_out", "threads"};
+    static constexpr std::array<std::string_view, 14> members = {
+        "format",  "format_version", "dump",     "process", "verdicts", "summary",     "groups",
+        "tasks",   "left_out",       "threads",  "loops",   "stalls_seen", "stalls",   "modules"};
+    /// Added to format 1: dumps of earlier versions do not have them.
+    static constexpr std::array<std::string_view, 5> optional_members = {
+        "left_out", "threads", "loops", "stalls_seen", "stalls"};
 
     [[nodiscard]] object_fields fields(const tree& json, std::uint32_t at, const path& where) {
         return {log_, *dump_.pool, json, at, where};
@@ -81,6 +82,9 @@ private:
     void read_native_frames(const tree& json, std::optional<std::uint32_t> array, const path& where,
                             std::vector<native_frame>& out);
     void read_thread(const tree& json, const path& where);
+    void read_loop(const tree& json, const path& where);
+    void read_callbacks(object_fields& in, const tree& json, loop& out);
+    void read_stall(const tree& json, const path& where);
     void read_stack(object_fields& in, const tree& json, thread& out);
     void read_module(const tree& json, const path& where);
     void read_place(object_fields& in, frame_shape& out);

@@ -120,7 +120,7 @@ protected:
 };
 
 struct trigger {
-    std::string_view kind;  ///< "signal" or "api"
+    std::string_view kind;  ///< "signal", "api" or "stall"
     int signal = 0;
     int sender_pid = -1;  ///< -1: unknown
     int sender_uid = -1;
@@ -249,6 +249,8 @@ struct limits {
     std::int64_t deadline_ns = 0;             ///< CLOCK_MONOTONIC; 0: none
 };
 
+struct loops;
+
 struct snapshot {
     std::string_view id;
     model::limits limits;
@@ -267,6 +269,7 @@ struct snapshot {
     std::span<const verdict> verdicts;
     std::span<const thread> threads;
     std::uint64_t threads_left_out = 0;
+    const model::loops* loops = nullptr;  ///< null: there are none, and there was no stall
     std::span<const module> modules;
     model::details* details = nullptr;
 

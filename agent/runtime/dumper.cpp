@@ -52,6 +52,11 @@ void set_text(std::span<char> to, std::string_view text) noexcept {
     to[bytes] = '\0';
 }
 
+std::string_view name_of(triggers::request_kind kind) noexcept {
+    constexpr std::string_view names[] = {"signal", "api", "stall"};
+    return names[static_cast<unsigned>(kind)];
+}
+
 bool hides(const void* patterns, std::string_view name) noexcept {
     return static_cast<const base::redaction*>(patterns)->matches(name);
 }
@@ -99,7 +104,7 @@ void dumper::describe_process(model::snapshot& to) noexcept {
 
 void dumper::describe_request(model::snapshot& to, const triggers::dump_request& request) noexcept {
     const bool by_signal = request.kind == triggers::request_kind::signal;
-    to.trigger = {by_signal ? "signal" : "api", by_signal ? request.signal : 0,
+    to.trigger = {name_of(request.kind), by_signal ? request.signal : 0,
                   request.sender_pid > 0 ? request.sender_pid : -1,
                   request.sender_pid > 0 ? static_cast<int>(request.sender_uid) : -1,
                   request.merged};
@@ -167,6 +172,13 @@ model::limits dumper::limits_of(const triggers::dump_request& request) const noe
                 request.requested_ns + static_cast<std::int64_t>(config_->deadline_ms) * 1'000'000};
 }
 
+void dumper::take_stack(std::int64_t deadline_ns, snapshot::stall_record& into) noexcept {
+    memory_.release(kept_bytes);
+    code_.begin(memory_);
+    snapshot::take_stack(memory_, code_, deadline_ns, into);
+    memory_.release(kept_bytes);
+}
+
 void dumper::dump(const triggers::dump_request& request, triggers::dump_outcome& outcome) noexcept {
     ++sequence_;
     memory_.release(kept_bytes);
@@ -179,6 +191,7 @@ void dumper::dump(const triggers::dump_request& request, triggers::dump_outcome&
     describe_process(made);
     describe_request(made, request);
     add_threads(made);
+    if (stalls_ != nullptr) builder_.add_loops(*stalls_);
     builder_.conclude();
     made.duration_us =
         static_cast<std::uint64_t>((base::monotonic_ns() - request.requested_ns) / 1000);

@@ -30,6 +30,10 @@ public:
     /// Reserves the memory of all later dumps. 0 or an errno.
     [[nodiscard]] int prepare(const base::config& config) noexcept;
     void dump(const triggers::dump_request& request, triggers::dump_outcome& outcome) noexcept;
+    /// The stack of a thread that is stalled now. Between dumps.
+    void take_stack(std::int64_t deadline_ns, snapshot::stall_record& into) noexcept;
+    /// What the dumps show of stalls; it outlives this.
+    void show_stalls(const snapshot::stall_ring& stalls) noexcept { stalls_ = &stalls; }
     /// In a forked child: its dumps are its own.
     void forget() noexcept {
         sequence_ = 0;
@@ -50,6 +54,7 @@ private:
                                           triggers::dump_outcome& outcome) noexcept;
 
     const base::config* config_ = nullptr;
+    const snapshot::stall_ring* stalls_ = nullptr;
     base::arena memory_;
     code_symbols code_;
     snapshot::snapshot_builder builder_{memory_, code_};

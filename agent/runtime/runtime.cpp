@@ -16,6 +16,8 @@
 #include "agent/base/text.hpp"
 #include "agent/runtime/beacon.hpp"
 #include "agent/runtime/dumper.hpp"
+#include "agent/runtime/stall_monitor.hpp"
+#include "agent/sources/loops.hpp"
 #include "agent/sources/pool.hpp"
 #include "agent/sources/stack_signal.hpp"
 #include "agent/triggers/process_hooks.hpp"
@@ -31,6 +33,9 @@ constexpr std::size_t max_directory_bytes = 400;  // the beacon and the outcome 
 struct agent_parts {
     base::config config;
     dumper dumps;
+    stall_monitor stalls;
+    std::uint32_t last_tick = 0;
+    std::uint64_t runs_loop = 0;  ///< 0: runs of coroutines are not counted
     beacon_page beacon;
     std::int64_t clock_began_ns = 0;
     bool hooked = false;
@@ -52,9 +57,20 @@ void advance_tick(void*) noexcept {
     clock_gettime(CLOCK_MONOTONIC_COARSE, &now);
     const std::int64_t ns = std::int64_t{now.tv_sec} * 1'000'000'000 + now.tv_nsec;
     const auto tick = static_cast<std::uint32_t>((ns - parts().clock_began_ns) / tick_ns) + 1U;
+    constexpr std::uint32_t late_ticks = 3;
+    if (tick - parts().last_tick >= late_ticks)
+        sources::note_clock_jump(parts().last_tick, tick);
+    parts().last_tick = tick;
     // 0 means "no clock yet": skipped when the count wraps, after 397 days.
     corodump_clock_v1.store(std::uint64_t{tick == 0 ? 1 : tick} << 32U | 1U,
                             std::memory_order_relaxed);
+}
+
+/// In a child of a fork nothing is told of on the way: what it logs with is its parent's.
+void tick(void*) noexcept {
+    advance_tick(nullptr);
+    if (triggers::is_orphaned()) return;
+    if (parts().stalls.tick(parts().dumps)) watch.wish(triggers::request_kind::stall);
 }
 
 /// A directory that fills up although a limit was set is something to know.
@@ -101,6 +117,7 @@ void dump(void*, const triggers::dump_request& request, triggers::dump_outcome& 
 void after_fork_in_child(void*) noexcept {
     parts().beacon.disown();
     parts().dumps.forget();
+    parts().stalls.forget();
     sources::forget_stack_signals();
 }
 
@@ -161,6 +178,15 @@ base::config defaults_from(const corodump_options_v1& options) {
                 defaults.max_text_bytes);
     take_number(options.deadline_ms, base::deadline_range, "deadline", defaults.deadline_ms);
     take_number(options.interval_ms, base::interval_range, "interval", defaults.interval_ms);
+    take_number(options.stall_dump_interval_ms, base::stall_interval_range, "stall_dump_interval",
+                defaults.stall_dump_interval_ms);
+    if (options.stall_threshold_ms == CORODUMP_NO_STALLS)
+        defaults.stall_threshold_ms = 0;
+    else
+        take_number(options.stall_threshold_ms, base::stall_range, "stall_threshold",
+                    defaults.stall_threshold_ms);
+    defaults.dump_on_stall = (options.flags & CORODUMP_DUMP_ON_STALL) != 0;
+    defaults.count_callbacks = (options.flags & CORODUMP_COUNT_CALLBACKS) != 0;
     if (options.redact != nullptr) defaults.redact = base::redaction::parse(options.redact);
     return defaults;
 }
@@ -176,9 +202,18 @@ void install_stack_signal() noexcept {
         log_problem("the signal for stacks cannot be caught: running threads show none");
 }
 
+/// One loop for the runs of all tracked coroutines, by the threads they run on.
+void count_runs(bool wanted) noexcept {
+    constexpr std::string_view name = "coroutines";
+    std::uint64_t& loop = parts().runs_loop;
+    if (wanted && loop == 0)
+        loop = corodump_loop_open_v1(name.data(), name.size(), name.data(), name.size(), 0, 0);
+    if (loop != 0) sources::count_runs(wanted ? loop : 0);
+}
+
 int start_threads() noexcept {
     triggers::watchdog_options options;
-    options.tick = advance_tick;
+    options.tick = tick;
     options.dump = dump;
     options.tick_interval = std::chrono::nanoseconds(tick_ns);
     options.signal_interval = std::chrono::milliseconds(parts().config.interval_ms);
@@ -214,6 +249,8 @@ int install_parts(const corodump_options_v1& options) {
         new (parts_memory) agent_parts{};
         parts_made = true;
         parts().config = std::move(parsed.values);
+        if (parts().stalls.prepare(parts().dumps) != 0)
+            log_problem("no memory for stalls: they are not looked for");
         const int error = parts().dumps.prepare(parts().config);
         if (error != 0) {
             log_problem("no memory for dumps: no agent");
@@ -230,6 +267,8 @@ int install_parts(const corodump_options_v1& options) {
         log_problem("no beacon page could be mapped: corodump trigger will not find this agent");
     advance_tick(nullptr);
     install_stack_signal();
+    parts().stalls.begin(parts().config);
+    count_runs(parts().config.count_callbacks);
     const int error = start_threads();
     sources::set_slow_path_hook(revive);
     return error;
@@ -275,6 +314,7 @@ void corodump_uninstall_v1(int leaving) noexcept {
                                                                         : afterwards::restore);
     if (error == EBUSY) log_problem("the signal's handler is not the agent's any more: left alone");
     static_cast<void>(watch.stop(std::chrono::seconds(10)));
+    corodump::sources::count_runs(0);
     corodump::sources::uninstall_stack_signal();
     parts().beacon.lower();
 }

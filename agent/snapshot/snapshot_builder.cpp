@@ -7,6 +7,7 @@
 
 #include "agent/base/text.hpp"
 #include "agent/snapshot/diagnosis.hpp"
+#include "agent/snapshot/loop_section.hpp"
 #include "agent/sources/layout.hpp"
 #include "agent/sources/registry.hpp"
 
@@ -99,6 +100,10 @@ void snapshot_builder::add_threads(const threads_options& options) noexcept {
     if (taken.taken_over) warn("the host handles the signal for stacks: no thread was asked by it");
     tell(taken.left_out, " threads are left out: over the cap of 4096");
     tell(taken.late, " threads have no stack: the time for that was over");
+}
+
+void snapshot_builder::add_loops(const stall_ring& stalls) noexcept {
+    snapshot_.loops = loop_section(memory_, code_, index_).make(stalls);
 }
 
 /// Longest suspended first. Tasks that do not wait come last, in the order of their frames.

@@ -21,6 +21,7 @@
 #include "agent/snapshot/chains.hpp"
 #include "agent/snapshot/frame_details.hpp"
 #include "agent/snapshot/overview.hpp"
+#include "agent/snapshot/stalls.hpp"
 #include "agent/snapshot/threads.hpp"
 #include "agent/sources/value_reader.hpp"
 
@@ -49,6 +50,8 @@ public:
     void conclude() noexcept;
     /// In a forked child: what came before was the parent's.
     void forget() noexcept { births_.forget(); }
+    /// Behind the threads, whose images it uses.
+    void add_loops(const stall_ring& stalls) noexcept;
     /// `text` is copied. Beyond max_warnings it is dropped.
     void warn(std::string_view text) noexcept;
 

@@ -80,6 +80,7 @@ std::atomic<thread_node*> threads{nullptr};
 pthread_key_t thread_key;
 pthread_once_t once = PTHREAD_ONCE_INIT;
 std::atomic<void (*)() noexcept> slow_path_hook{nullptr};
+std::atomic<std::uint64_t> counted_loop{0};
 bool bypass = false;  ///< frames come from malloc: memcheck must see each of them
 
 std::size_t hash_of(std::uintptr_t chunk) noexcept {
@@ -301,6 +302,25 @@ thread_node* free_node() noexcept {
     return node;
 }
 
+/// What `running` is where the thread is inside of none: 1 sends it to the slow path.
+std::uintptr_t idle() noexcept {
+    return counted_loop.load(std::memory_order_relaxed) != 0 ? 1 : 0;
+}
+
+void note_run(void (*what)(detail::loop_slot&) noexcept) noexcept {
+    const std::uint64_t loop = counted_loop.load(std::memory_order_relaxed);
+    if (loop == 0) return;
+    detail::loop_slot* slot = corodump_loop_slot_v1;
+    if (slot->loop.load(std::memory_order_relaxed) != loop) slot = corodump_loop_attach_v1(loop);
+    if (slot != nullptr) what(*slot);
+}
+
+/// A thread's node begins with its state.
+void note_switch(thread_state& of) noexcept {
+    auto& count = reinterpret_cast<thread_node&>(of).switches;
+    count.store(count.load(std::memory_order_relaxed) + 1, std::memory_order_relaxed);
+}
+
 /// This thread's state, made on first use; nullptr when memory is out.
 thread_state* attach() noexcept {
     if (corodump_thread_v1 != &empty_state) return corodump_thread_v1;
@@ -316,6 +336,7 @@ thread_state* attach() noexcept {
         node->state.lists[i].limit = bypass ? 0 : 2 * batch_of(i);
     note_tid(node->state);
     node->state.last_frame = nullptr;
+    node->state.running.store(idle(), std::memory_order_relaxed);
     corodump_thread_v1 = &node->state;
     pthread_setspecific(thread_key, node);
     return &node->state;
@@ -392,6 +413,20 @@ void give_back(void* object) noexcept {
     give(object);
 }
 
+void count_runs(std::uint64_t loop) noexcept {
+    counted_loop.store(loop, std::memory_order_relaxed);
+    // Threads that are inside of one now stay as they are until they take a slow path.
+    for (const thread_node* node = first_thread(); node != nullptr; node = node->next) {
+        std::uintptr_t expected = loop != 0 ? 0 : 1;
+        const_cast<thread_node*>(node)->state.running.compare_exchange_strong(
+            expected, loop != 0 ? 1 : 0, std::memory_order_relaxed);
+    }
+}
+
+std::uint64_t runs_loop() noexcept {
+    return counted_loop.load(std::memory_order_relaxed);
+}
+
 record* record_of_running(std::uintptr_t running) noexcept {
     return reinterpret_cast<record*>(running & ~std::uintptr_t{1});
 }
@@ -399,8 +434,10 @@ record* record_of_running(std::uintptr_t running) noexcept {
 /// The thread is inside of `running` now, and of `depth` others.
 static void stand_in(thread_state& thread, record* running, std::uint32_t depth) noexcept {
     thread.depth.store(depth, std::memory_order_release);
-    thread.running.store(reinterpret_cast<std::uintptr_t>(running) | (depth == 0 ? 0U : 1U),
-                         std::memory_order_release);
+    const auto own = reinterpret_cast<std::uintptr_t>(running);
+    thread.running.store(depth == 0 ? own | idle() : own | 1U, std::memory_order_release);
+    note_switch(thread);
+    if (running == nullptr) note_run(end_callback);
 }
 
 const thread_node* first_thread() noexcept {
@@ -472,7 +509,11 @@ void corodump_enter_v1(record* running) noexcept {
     if (thread == nullptr) return;
     const std::uintptr_t before = thread->running.load(std::memory_order_relaxed);
     const auto own = reinterpret_cast<std::uintptr_t>(running);
-    if (before == 0) return thread->running.store(own, std::memory_order_release);
+    if (record_of_running(before) == nullptr) {
+        note_run(begin_callback);
+        return thread->running.store(own | idle(), std::memory_order_release);
+    }
+    note_switch(*thread);
     const std::uint32_t depth = thread->depth.load(std::memory_order_relaxed);
     if (depth >= thread_state::max_depth) return;  // deeper nesting is not followed
     thread->outer[depth].store(record_of_running(before), std::memory_order_relaxed);

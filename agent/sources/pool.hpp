@@ -13,6 +13,8 @@
 #include <cstddef>
 #include <cstdint>
 
+#include "agent/sources/loops.hpp"
+
 namespace corodump::sources {
 
 inline constexpr std::size_t chunk_bytes = std::size_t{4} * 1024 * 1024;
@@ -39,10 +41,18 @@ struct thread_node {
     detail::thread_state state;
     thread_node* next;
     bool in_use;
+    std::atomic<std::uint32_t> switches;  ///< into and out of coroutines inside of others
+    sighting seen;                        ///< the watchdog's own
+    std::uint64_t reported[2];            ///< likewise: the run of a coroutine that it told of last
 };
 [[nodiscard]] const thread_node* first_thread() noexcept;
 /// What `thread_state::running` means: nullptr where the thread is inside of none.
 [[nodiscard]] detail::record* record_of_running(std::uintptr_t running) noexcept;
+
+/// From here on each run of a coroutine is a callback of this loop; 0: no longer. All runs then
+/// take the slow path, since a thread in no coroutine looks as if it were in one: `running` is 1.
+void count_runs(std::uint64_t loop) noexcept;
+[[nodiscard]] std::uint64_t runs_loop() noexcept;
 
 /// Called, if set, on the slow path of the record (a batch of new objects), with no lock held.
 void set_slow_path_hook(void (*hook)() noexcept) noexcept;

@@ -59,7 +59,7 @@ int watchdog::start(const watchdog_options& options) noexcept {
     if (options.tick == nullptr || options.dump == nullptr) return EINVAL;
     options_ = options;
     answered_signals_ = requests.requests.load(std::memory_order_acquire);
-    signal_due_ = signal_was_pending_ = false;
+    signal_due_ = signal_was_pending_ = wished_ = false;
     requests.pending.store(0, std::memory_order_release);
     active.store(this, std::memory_order_release);
     return create_thread();
@@ -150,7 +150,7 @@ void watchdog::loop(bool orphan) noexcept {
     for (;;) {
         options_.tick(options_.context);
         const auto limit = time_to_wait();
-        if (requests.pending.load(std::memory_order_acquire) == 0 && limit.count() > 0)
+        if (requests.pending.load(std::memory_order_acquire) == 0 && limit.count() > 0 && !wished_)
             raw::futex_wait(requests.pending, 0, limit);
         const std::uint32_t woken = requests.pending.exchange(0, std::memory_order_acquire);
         if ((woken & wake_stop) != 0 && !orphan) return;
@@ -161,6 +161,7 @@ void watchdog::loop(bool orphan) noexcept {
         }
         if ((woken & wake_api) != 0) serve_api(orphan);
         if (signal_due_ && raw::monotonic_ns() >= next_signal_ns_) serve_signal(orphan);
+        if (wished_ && !orphan) serve_wish();
         if (orphan && !signal_due_ && orphan_may_leave()) return;
     }
 }
@@ -205,6 +206,16 @@ void watchdog::serve_api(bool orphan) noexcept {
     publish(outcome);
     api_answered_.store(upto, std::memory_order_release);  // partner: dump_now
     raw::futex_wake_all(api_answered_);
+}
+
+void watchdog::serve_wish() noexcept {
+    wished_ = false;
+    dump_request request;
+    request.kind = wished_kind_;
+    request.requested_ns = raw::monotonic_ns();
+    request.requests = answered_signals_;
+    dump_outcome outcome;
+    options_.dump(options_.context, request, outcome);
 }
 
 void watchdog::publish(const dump_outcome& outcome) noexcept {
@@ -258,7 +269,7 @@ void watchdog::forget_thread() noexcept {
     tid_.store(0, std::memory_order_release);
     orphan_alive_.store(0, std::memory_order_release);
     orphan_serving_.store(0, std::memory_order_release);
-    signal_due_ = signal_was_pending_ = took_stuck_ = false;
+    signal_due_ = signal_was_pending_ = took_stuck_ = wished_ = false;
     next_signal_ns_ = 0;
     answered_signals_ = requests.requests.load(std::memory_order_relaxed);
     api_answered_.store(api_requested_.load(std::memory_order_relaxed), std::memory_order_relaxed);

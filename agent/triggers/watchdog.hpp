@@ -32,7 +32,7 @@
 
 namespace corodump::triggers {
 
-enum class request_kind : std::uint8_t { signal, api };
+enum class request_kind : std::uint8_t { signal, api, stall };
 
 struct dump_request {
     request_kind kind = request_kind::signal;
@@ -81,6 +81,12 @@ public:
     /// come; ESRCH: not running; EDEADLK: called on the watchdog itself.
     [[nodiscard]] int dump_now(std::chrono::milliseconds timeout, dump_outcome& outcome) noexcept;
 
+    /// From within `tick`: a dump of the watchdog's own, as soon as it returns.
+    void wish(request_kind kind) noexcept {
+        wished_ = true;
+        wished_kind_ = kind;
+    }
+
     [[nodiscard]] bool running() const noexcept;
     [[nodiscard]] std::int32_t tid() const noexcept { return tid_.load(std::memory_order_acquire); }
 
@@ -100,6 +106,7 @@ private:
     [[nodiscard]] std::chrono::nanoseconds time_to_wait() const noexcept;
     void serve_signal(bool orphan) noexcept;
     void serve_api(bool orphan) noexcept;
+    void serve_wish() noexcept;
     void publish(const dump_outcome& outcome) noexcept;
     [[nodiscard]] bool read_outcome(dump_outcome& outcome) const noexcept;
     void start_orphan() noexcept;
@@ -124,6 +131,8 @@ private:
     bool signal_due_ = false;
     bool signal_was_pending_ = false;
     bool took_stuck_ = false;
+    bool wished_ = false;
+    request_kind wished_kind_ = request_kind::api;
     std::int64_t signal_due_ns_ = 0;
     std::int64_t next_signal_ns_ = 0;
     std::uint64_t answered_signals_ = 0;

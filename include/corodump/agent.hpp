@@ -16,6 +16,9 @@
 #include "detail/abi.hpp"
 
 #define CORODUMP_NO_STACK_SIGNAL 0xffU
+#define CORODUMP_DUMP_ON_STALL 0x100U
+#define CORODUMP_COUNT_CALLBACKS 0x200U
+#define CORODUMP_NO_STALLS 0xffffffffU
 
 extern "C" {
 /// Plain C, so that a service built with another compiler or standard library can use the agent.
@@ -25,7 +28,8 @@ struct corodump_options_v1 {
     const char* directory;     ///< nullptr: /tmp
     std::uint64_t max_tasks;   ///< 0: 1,000,000
     std::uint32_t max_files;   ///< 0: 16
-    std::uint32_t flags;       ///< low byte: options::stack_signal, CORODUMP_NO_STACK_SIGNAL: none
+    std::uint32_t flags;       ///< low byte: options::stack_signal, CORODUMP_NO_STACK_SIGNAL: none;
+                               ///< and CORODUMP_DUMP_ON_STALL, CORODUMP_COUNT_CALLBACKS
     const char* redact;        ///< nullptr: the default patterns; "none": nothing is redacted
     std::uint64_t max_frames;  ///< 0: 2,000,000
     std::uint64_t max_bytes;   ///< 0: 1 GiB
@@ -33,6 +37,8 @@ struct corodump_options_v1 {
     std::uint32_t max_text_bytes;  ///< 0: 1,024
     std::uint32_t deadline_ms;     ///< 0: 5,000
     std::uint32_t interval_ms;     ///< 0: 200
+    std::uint32_t stall_threshold_ms;      ///< 0: 50; CORODUMP_NO_STALLS
+    std::uint32_t stall_dump_interval_ms;  ///< 0: 60,000
 };
 /// 0 or an errno: EALREADY (an agent runs), EAGAIN (no thread could be made), ECANCELED (off by
 /// CORODUMP_OFF or in a set-user-id program), EINVAL.
@@ -64,6 +70,13 @@ struct options {
     /// From the end of one dump for a signal to the start of the next: signals that come meanwhile
     /// are answered by one dump. 200 ms.
     std::chrono::milliseconds interval{0};
+    /// A callback of a loop, or a run of a coroutine from resume to suspend, that lasts longer is a
+    /// stall: logged with the thread's stack while it lasts, and kept for dumps. 0: off.
+    std::chrono::milliseconds stall_threshold{50};
+    bool dump_on_stall = false;                         ///< write a dump besides
+    std::chrono::milliseconds stall_dump_interval{0};   ///< at most one in this time; 1 minute
+    /// Show runs of coroutines in `loops`: how many, how long. Resumes take a slower path then.
+    bool count_callbacks = false;
     std::uint32_t max_files = 0;  ///< dumps of this service kept in the directory; 0: 16
     /// Comma-separated patterns of names whose values are not shown; empty: the default; "none".
     std::string redact;
@@ -87,6 +100,13 @@ struct options {
     plain.max_text_bytes = chosen.max_text_bytes;
     plain.deadline_ms = static_cast<std::uint32_t>(chosen.deadline.count());
     plain.interval_ms = static_cast<std::uint32_t>(chosen.interval.count());
+    plain.stall_threshold_ms =
+        chosen.stall_threshold.count() <= 0
+            ? CORODUMP_NO_STALLS
+            : static_cast<std::uint32_t>(chosen.stall_threshold.count());
+    plain.stall_dump_interval_ms = static_cast<std::uint32_t>(chosen.stall_dump_interval.count());
+    if (chosen.dump_on_stall) plain.flags |= CORODUMP_DUMP_ON_STALL;
+    if (chosen.count_callbacks) plain.flags |= CORODUMP_COUNT_CALLBACKS;
     return {corodump_install_v1(&plain), std::generic_category()};
 }
 /// Ends the agent's threads and gives the signal back. Frames stay tracked.
