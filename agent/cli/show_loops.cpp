@@ -25,8 +25,7 @@ bool blocked(const format::loop& l) {
 }
 
 bool matters(const format::loop& l) {
-    return blocked(l) || l.over_threshold > 0 ||
-           exceeds(l.max_delay_seconds, l.threshold_seconds);
+    return blocked(l) || l.over_threshold > 0 || exceeds(l.max_delay_seconds, l.threshold_seconds);
 }
 
 std::string loop_name(const format::text name) {
@@ -47,17 +46,17 @@ void show_loops::draw() {
 }
 
 void show_loops::draw_loops() {
-    const auto count = static_cast<std::size_t>(
-        std::count_if(all_.loops.begin(), all_.loops.end(), matters));
+    const auto count =
+        static_cast<std::size_t>(std::count_if(all_.loops.begin(), all_.loops.end(), matters));
     const bool every = names_.options().all;
     if (all_.loops.empty() || (count == 0 && !every)) {
         names_.hidden().loops += all_.loops.size();
         return;
     }
     out_ << '\n' << names_.colour()(paint::strong, "LOOPS") << "  ";
-    const std::string remark = human_count(count) + " of " + human_count(all_.loops.size()) +
-                               (count == 1 ? " is, or was, blocked or late"
-                                           : " are, or were, blocked or late");
+    const std::string remark =
+        human_count(count) + " of " + human_count(all_.loops.size()) +
+        (count == 1 ? " is, or was, blocked or late" : " are, or were, blocked or late");
     out_ << names_.colour()(paint::dim, remark) << '\n';
     for (const format::loop& l : all_.loops) {
         if (every || matters(l))
@@ -93,7 +92,8 @@ void show_loops::draw_loop(const format::loop& l) {
 void show_loops::draw_stalls() {
     if (all_.stalls.empty()) return;
     const bool every = names_.options().all;
-    const std::size_t shown = every ? all_.stalls.size() : std::min(shown_stalls, all_.stalls.size());
+    const std::size_t shown =
+        every ? all_.stalls.size() : std::min(shown_stalls, all_.stalls.size());
     out_ << '\n' << names_.colour()(paint::strong, "STALLS") << "  ";
     const std::string remark =
         "the last " + human_count(shown) + " of " +
@@ -118,7 +118,8 @@ void show_loops::draw_stall(const format::stall& s, show_threads& stacks) {
     out_ << '\n';
     stacks.draw_stack(s.frames, "    ");
     if (s.reason)
-        out_ << "    " << names_.colour()(paint::dim, '(' + printable(s.reason.view()) + ')') << '\n';
+        out_ << "    " << names_.colour()(paint::dim, '(' + printable(s.reason.view()) + ')')
+             << '\n';
 }
 
 }  // namespace corodump::cli

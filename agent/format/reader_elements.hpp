@@ -41,8 +41,8 @@ public:
 
 private:
     static constexpr std::array<std::string_view, 14> members = {
-        "format",  "format_version", "dump",     "process", "verdicts", "summary",     "groups",
-        "tasks",   "left_out",       "threads",  "loops",   "stalls_seen", "stalls",   "modules"};
+        "format", "format_version", "dump",    "process", "verdicts",    "summary", "groups",
+        "tasks",  "left_out",       "threads", "loops",   "stalls_seen", "stalls",  "modules"};
     /// Added to format 1: dumps of earlier versions do not have them.
     static constexpr std::array<std::string_view, 5> optional_members = {
         "left_out", "threads", "loops", "stalls_seen", "stalls"};

@@ -19,8 +19,8 @@ struct loop_bucket {
 
 /// What a loop's thread is in the middle of.
 struct loop_callback {
-    std::int32_t thread = 0;    ///< 0: the loop is in no callback
-    std::int64_t for_ns = 0;    ///< at least
+    std::int32_t thread = 0;         ///< 0: the loop is in no callback
+    std::int64_t for_ns = 0;         ///< at least
     std::uint32_t frame = no_index;  ///< the coroutine that is being resumed
 };
 

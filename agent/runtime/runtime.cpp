@@ -58,8 +58,7 @@ void advance_tick(void*) noexcept {
     const std::int64_t ns = std::int64_t{now.tv_sec} * 1'000'000'000 + now.tv_nsec;
     const auto tick = static_cast<std::uint32_t>((ns - parts().clock_began_ns) / tick_ns) + 1U;
     constexpr std::uint32_t late_ticks = 3;
-    if (tick - parts().last_tick >= late_ticks)
-        sources::note_clock_jump(parts().last_tick, tick);
+    if (tick - parts().last_tick >= late_ticks) sources::note_clock_jump(parts().last_tick, tick);
     parts().last_tick = tick;
     // 0 means "no clock yet": skipped when the count wraps, after 397 days.
     corodump_clock_v1.store(std::uint64_t{tick == 0 ? 1 : tick} << 32U | 1U,
@@ -109,6 +108,7 @@ std::int64_t monotonic_us() noexcept {
 
 void dump(void*, const triggers::dump_request& request, triggers::dump_outcome& outcome) noexcept {
     advance_tick(nullptr);
+    parts().stalls.update();
     parts().dumps.dump(request, outcome);
     parts().beacon.show_outcome(outcome.error, outcome.path, outcome.text, request.requests);
     if (!request.restricted) log_outcome(outcome, monotonic_us() - request.requested_ns / 1000);

@@ -100,6 +100,10 @@ bool stall_monitor::dump_is_due(std::int64_t now_ns) noexcept {
     return true;
 }
 
+void stall_monitor::update() noexcept {
+    if (prepared_) stalls_.update(base::monotonic_ns());
+}
+
 void stall_monitor::forget() noexcept {
     stalls_.forget();
     next_dump_ns_ = next_line_ns_ = next_capture_ns_ = 0;

@@ -29,6 +29,8 @@ public:
     void begin(const base::config& config) noexcept;
     /// True where a dump is wanted.
     [[nodiscard]] bool tick(dumper& dumps) noexcept;
+    /// Before a dump: which of the stalls have ended.
+    void update() noexcept;
     /// In a forked child: those were the parent's.
     void forget() noexcept;
 

@@ -30,8 +30,7 @@ private:
                   std::int64_t now_ns) noexcept;
     void describe(const counted& from, model::loop& into) noexcept;
     void describe(const stall_record& from, model::stall& into) noexcept;
-    [[nodiscard]] std::span<const model::native_frame> frames_of(
-        const stall_record& from) noexcept;
+    [[nodiscard]] std::span<const model::native_frame> frames_of(const stall_record& from) noexcept;
     [[nodiscard]] std::uint32_t frame_inside(std::int32_t thread) const noexcept;
 
     base::arena& memory_;

@@ -67,7 +67,8 @@ void store_text(std::span<std::atomic<std::uint64_t>> to, std::string_view text)
     text = text.substr(0, to.size() * 8 - 1);
     for (std::size_t i = 0; i < to.size(); ++i) {
         char bytes[8] = {};
-        if (i * 8 < text.size()) std::memcpy(bytes, text.data() + i * 8, std::min<std::size_t>(8, text.size() - i * 8));
+        if (i * 8 < text.size())
+            std::memcpy(bytes, text.data() + i * 8, std::min<std::size_t>(8, text.size() - i * 8));
         to[i].store(std::bit_cast<std::uint64_t>(bytes), relaxed);
     }
 }
@@ -164,8 +165,8 @@ slot_node* free_slot(std::uint64_t loop) noexcept {
 
 void begin_counts(loop_slot& slot, const loop_entry& of, std::uint64_t loop) noexcept {
     if (slot.loop.load(relaxed) == loop) return;
-    for (auto* const counter : {&slot.began, &slot.count, &slot.wait_ns, &slot.sum_ns, &slot.longest_ns,
-                                &slot.over_threshold, &slot.stalled})
+    for (auto* const counter : {&slot.began, &slot.count, &slot.wait_ns, &slot.sum_ns,
+                                &slot.longest_ns, &slot.over_threshold, &slot.stalled})
         counter->store(0, relaxed);
     for (auto& bucket : slot.histogram) bucket.store(0, relaxed);
     slot.mode.store(of.flags.load(relaxed) & detail::loop_is_precise, relaxed);
@@ -239,11 +240,11 @@ loop_entry* find_loop(std::uint64_t id) noexcept {
 }
 
 base::fixed_string<loop_entry::max_name> name_of_loop(const loop_entry& loop,
-                                                     std::uint64_t id) noexcept {
+                                                      std::uint64_t id) noexcept {
     return load_text<loop_entry::max_name>(loop.name, loop, id);
 }
 base::fixed_string<loop_entry::max_kind> kind_of_loop(const loop_entry& loop,
-                                                     std::uint64_t id) noexcept {
+                                                      std::uint64_t id) noexcept {
     return load_text<loop_entry::max_kind>(loop.kind, loop, id);
 }
 
@@ -375,10 +376,11 @@ void corodump_loop_turn_end_v1(loop_slot* slot, int ran) noexcept {
         if (slot->mode.load(relaxed) >= nested_step) end_callback(*slot);
         return;
     }
-    const auto took = static_cast<std::uint64_t>(corodump::base::monotonic_ns()) -
-                      slot->began.load(relaxed);
+    const auto took =
+        static_cast<std::uint64_t>(corodump::base::monotonic_ns()) - slot->began.load(relaxed);
     if (ran != 0) {
-        if (took > wait_ns) count_long(*slot, took - wait_ns, took - wait_ns, bucket_of(took - wait_ns));
+        if (took > wait_ns)
+            count_long(*slot, took - wait_ns, took - wait_ns, bucket_of(took - wait_ns));
         slot->count.store(slot->count.load(relaxed) + 1, relaxed);
     }
     end_wait(*slot);

@@ -27,7 +27,7 @@ inline constexpr std::int64_t loop_tick_ns = 8'000'000;
 
 /// What the watchdog remembers of something that ought to change: a callback, a coroutine's run.
 struct sighting {
-    std::uint64_t what[3] = {};  ///< all 0: there was nothing
+    std::uint64_t what[3] = {};    ///< all 0: there was nothing
     std::int64_t observed_ns = 0;  ///< on the watch's own clock (stall_watch.hpp)
     std::int64_t since_ns = 0;     ///< CLOCK_MONOTONIC
     bool reported = false;
@@ -63,9 +63,9 @@ struct loop_entry {
 [[nodiscard]] loop_entry* find_loop(std::uint64_t id) noexcept;
 /// Empty where the loop was closed meanwhile.
 [[nodiscard]] base::fixed_string<loop_entry::max_name> name_of_loop(const loop_entry& loop,
-                                                                   std::uint64_t id) noexcept;
+                                                                    std::uint64_t id) noexcept;
 [[nodiscard]] base::fixed_string<loop_entry::max_kind> kind_of_loop(const loop_entry& loop,
-                                                                   std::uint64_t id) noexcept;
+                                                                    std::uint64_t id) noexcept;
 
 [[nodiscard]] std::size_t slot_count() noexcept;
 /// `index` < slot_count().

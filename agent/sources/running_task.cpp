@@ -49,9 +49,9 @@ running_task read_running(const detail::record& record) noexcept {
     const std::uint32_t generation = record.generation.load(acquire);
     if (generation % 2 == 0) return found;
     const detail::slot* const slot = slot_of(record);
-    const std::uint64_t frame =
-        slot == nullptr ? reinterpret_cast<std::uint64_t>(&record + 1)
-                        : reinterpret_cast<std::uint64_t>(slot->frame.load(acquire));
+    const std::uint64_t frame = slot == nullptr
+                                    ? reinterpret_cast<std::uint64_t>(&record + 1)
+                                    : reinterpret_cast<std::uint64_t>(slot->frame.load(acquire));
     read_function(reinterpret_cast<std::uint64_t>(record.site.load(acquire)), found.function);
     const std::uint64_t side = slot == nullptr
                                    ? side_of_frame(record, frame)

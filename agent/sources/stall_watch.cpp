@@ -1,5 +1,8 @@
 #include "agent/sources/stall_watch.hpp"
 
+#include <sys/syscall.h>
+#include <unistd.h>
+
 #include <algorithm>
 #include <atomic>
 
@@ -51,6 +54,10 @@ void identify(const thread_node& node, identity_type& into) noexcept {
 
 void identify(const loop_entry& loop, identity_type& into) noexcept {
     set(into, loop.id.load(acquire), loop.beats.load(acquire) + 1, 1);
+}
+
+bool has_ended(std::int32_t thread) noexcept {
+    return ::syscall(SYS_tgkill, ::getpid(), thread, 0) != 0;
 }
 
 std::int32_t thread_of(const thread_node& node) noexcept {
@@ -136,9 +143,12 @@ void stall_watch::look_at_heartbeats(std::int64_t now_ns) noexcept {
         if (!lasts_too_long(loop.overdue, what, now_ns, due_ns,
                             static_cast<std::int64_t>(threshold_of(loop))))
             continue;
-        stall_sign* const stall = room();
-        if (stall == nullptr) return;
+        // A loop that nobody runs any more is not blocked.
+        const bool left = has_ended(loop.beat_thread.load(relaxed));
+        stall_sign* const stall = left ? nullptr : room();
+        if (stall == nullptr && !left) return;
         loop.overdue.reported = true;
+        if (stall == nullptr) continue;
         stall->kind = stall_sign::what::heartbeat;
         stall->thread = loop.beat_thread.load(relaxed);
         stall->loop = what[0];

@@ -34,9 +34,9 @@ struct corodump_options_v1 {
     std::uint64_t max_frames;  ///< 0: 2,000,000
     std::uint64_t max_bytes;   ///< 0: 1 GiB
     std::uint32_t max_depth;   ///< 0: 256
-    std::uint32_t max_text_bytes;  ///< 0: 1,024
-    std::uint32_t deadline_ms;     ///< 0: 5,000
-    std::uint32_t interval_ms;     ///< 0: 200
+    std::uint32_t max_text_bytes;          ///< 0: 1,024
+    std::uint32_t deadline_ms;             ///< 0: 5,000
+    std::uint32_t interval_ms;             ///< 0: 200
     std::uint32_t stall_threshold_ms;      ///< 0: 50; CORODUMP_NO_STALLS
     std::uint32_t stall_dump_interval_ms;  ///< 0: 60,000
 };
@@ -73,8 +73,8 @@ struct options {
     /// A callback of a loop, or a run of a coroutine from resume to suspend, that lasts longer is a
     /// stall: logged with the thread's stack while it lasts, and kept for dumps. 0: off.
     std::chrono::milliseconds stall_threshold{50};
-    bool dump_on_stall = false;                         ///< write a dump besides
-    std::chrono::milliseconds stall_dump_interval{0};   ///< at most one in this time; 1 minute
+    bool dump_on_stall = false;                        ///< write a dump besides
+    std::chrono::milliseconds stall_dump_interval{0};  ///< at most one in this time; 1 minute
     /// Show runs of coroutines in `loops`: how many, how long. Resumes take a slower path then.
     bool count_callbacks = false;
     std::uint32_t max_files = 0;  ///< dumps of this service kept in the directory; 0: 16
@@ -100,10 +100,9 @@ struct options {
     plain.max_text_bytes = chosen.max_text_bytes;
     plain.deadline_ms = static_cast<std::uint32_t>(chosen.deadline.count());
     plain.interval_ms = static_cast<std::uint32_t>(chosen.interval.count());
-    plain.stall_threshold_ms =
-        chosen.stall_threshold.count() <= 0
-            ? CORODUMP_NO_STALLS
-            : static_cast<std::uint32_t>(chosen.stall_threshold.count());
+    plain.stall_threshold_ms = chosen.stall_threshold.count() <= 0
+                                   ? CORODUMP_NO_STALLS
+                                   : static_cast<std::uint32_t>(chosen.stall_threshold.count());
     plain.stall_dump_interval_ms = static_cast<std::uint32_t>(chosen.stall_dump_interval.count());
     if (chosen.dump_on_stall) plain.flags |= CORODUMP_DUMP_ON_STALL;
     if (chosen.count_callbacks) plain.flags |= CORODUMP_COUNT_CALLBACKS;

@@ -1,25 +1,27 @@
-// Watches the loops of Asio, Boost's and standalone (define CORODUMP_STANDALONE_ASIO): how late they
-// are, how long their callbacks take, and while one is blocked, where.
+// Watches the loops of Asio, Boost's and standalone (define CORODUMP_STANDALONE_ASIO): how late
+// they are, how long their callbacks take, and while one is blocked, where.
 //
 //   boost::asio::io_context io;
-//   corodump::asio_loop_monitor monitor(io, "main");   // a heartbeat: is the loop late, or blocked?
-//   tcp::acceptor acceptor(monitor.executor(), ...);   // its callbacks are timed one by one
-//   monitor.run();                                     // instead of io.run()
+//   corodump::asio_loop_monitor monitor(io, "main");   // a heartbeat: is the loop late, or
+//   blocked? tcp::acceptor acceptor(monitor.executor(), ...);   // its callbacks are timed one by
+//   one monitor.run();                                     // instead of io.run()
 //
 // Asio has no hook around each callback that leaves the layout of its types alone, so there are
 // three ways to see them, each by itself or together:
 //   the heartbeat  needs nothing else. A timer that is due every fifth of the threshold and runs
-//                  late: all threads of the loop were busy. Not run at all: the loop is blocked, and
-//                  the thread that ran the last one is where to look.
+//                  late: all threads of the loop were busy. Not run at all: the loop is blocked,
+//                  and the thread that ran the last one is where to look.
 //   executor()     wraps the context's executor: what runs by it is one timed callback. For I/O
 //                  objects, co_spawn, post, strands. For a thread_pool, each thread by itself.
-//   run()          io_context only: what is ready is run callback by callback, each timed. Asio waits
+//   run()          io_context only: what is ready is run callback by callback, each timed. Asio
+//   waits
 //                  and runs the next callback in one call: of that one only what goes beyond the
 //                  longest wait is counted, unless it runs by executor().
 //
-// The heartbeat is work for its loop: io.run() and thread_pool::join() do not return while it lasts,
-// though all else is done. run() here ends it and needs none. Otherwise call stop(), which any
-// thread may, or end the monitor, when the loop is to run dry.
+// The heartbeat is work for its loop: io.run() and thread_pool::join() do not return while it
+// lasts, though all else is done. run() here ends it and needs none. Otherwise call stop(), which
+// any thread may, or end the monitor, when the loop is to run dry; and before a thread that ran the
+// loop goes on with something else, or it is taken for blocked in that.
 //
 // Threads: executor() and stop() any; run() as many as io_context::run(). Signals: unsafe.
 // Blocks: run() as io_context::run(); the destructor never. Errors: exceptions of callbacks pass
@@ -98,21 +100,24 @@ public:
         return detail::asio_library::query(inner_, property);
     }
     template <class Property>
-    [[nodiscard]] auto require(const Property& property) const
-        -> watched_executor<std::decay_t<decltype(detail::asio_library::require(
-            std::declval<const Inner&>(), property))>> {
+    [[nodiscard]] auto require(const Property& property) const -> watched_executor<std::decay_t<
+        decltype(detail::asio_library::require(std::declval<const Inner&>(), property))>> {
         return {detail::asio_library::require(inner_, property), *monitor_};
     }
     template <class Property>
-    [[nodiscard]] auto prefer(const Property& property) const
-        -> watched_executor<std::decay_t<decltype(detail::asio_library::prefer(
-            std::declval<const Inner&>(), property))>> {
+    [[nodiscard]] auto prefer(const Property& property) const -> watched_executor<std::decay_t<
+        decltype(detail::asio_library::prefer(std::declval<const Inner&>(), property))>> {
         return {detail::asio_library::prefer(inner_, property), *monitor_};
     }
     template <class Function>
     void execute(Function&& function) const {
-        inner_.execute(detail::watched_function<std::decay_t<Function>>{
-            monitor_, std::forward<Function>(function)});
+        detail::watched_function<std::decay_t<Function>> watched{monitor_,
+                                                                 std::forward<Function>(function)};
+        // Before Boost 1.78 and Asio 1.22.2 it is reached by the customisation point alone.
+        if constexpr (requires { inner_.execute(std::move(watched)); })
+            inner_.execute(std::move(watched));
+        else
+            detail::asio_library::execution::execute(inner_, std::move(watched));
     }
 
     friend bool operator==(const watched_executor& a, const watched_executor& b) noexcept {
@@ -142,8 +147,7 @@ class asio_loop_monitor {
 public:
     using executor_type = watched_executor<typename Context::executor_type>;
 
-    asio_loop_monitor(Context& context, std::string_view name,
-                      const asio_loop_options& chosen = {})
+    asio_loop_monitor(Context& context, std::string_view name, const asio_loop_options& chosen = {})
         : context_(context),
           wait_(interval(chosen)),
           beat_(std::make_shared<beat>(context, name, with_kind(chosen))) {
@@ -162,8 +166,8 @@ public:
     /// Ends the heartbeat, for good.
     void stop() noexcept { beat_->stop(); }
 
-    /// As io_context::run(), and returns when that would: the heartbeat is ended, the queue's delay is
-    /// measured by marks instead. What it counts includes them.
+    /// As io_context::run(), and returns when that would: the heartbeat is ended, the queue's delay
+    /// is measured by marks instead. What it counts includes them.
     std::size_t run() {
         stop();
         std::size_t count = 0;
@@ -184,8 +188,10 @@ private:
 
         void begin(std::chrono::nanoseconds every) {
             interval = std::chrono::duration_cast<clock::duration>(every);
-            monitor.heartbeat(std::chrono::nanoseconds{0}, every);
-            wait_until(clock::now() + interval);
+            // On the loop's own thread, whenever that begins to run it.
+            detail::asio_library::post(timer.get_executor(), [self = this->shared_from_this()] {
+                if (!self->stopped.load(std::memory_order_acquire)) self->run(clock::now());
+            });
         }
         void wait_until(clock::time_point due) {
             timer.expires_at(due);
@@ -204,19 +210,20 @@ private:
             const std::uint64_t now = corodump_clock_v1.load(std::memory_order_relaxed);
             std::uint64_t last = marked.load(std::memory_order_relaxed);
             if (now == last || !marked.compare_exchange_strong(last, now)) return;
-            detail::asio_library::post(
-                context, [self = this->shared_from_this(), put = clock::now()] {
-                    self->monitor.heartbeat(clock::now() - put);
-                    self->monitor.callback_cancel();
-                });
+            detail::asio_library::post(context,
+                                       [self = this->shared_from_this(), put = clock::now()] {
+                                           self->monitor.heartbeat(clock::now() - put);
+                                           self->monitor.callback_cancel();
+                                       });
         }
         void stop() noexcept {
             if (stopped.exchange(true, std::memory_order_acq_rel)) return;
             monitor.heartbeat(std::chrono::nanoseconds{0});
             // The timer belongs to the loop's threads.
             try {
-                detail::asio_library::post(timer.get_executor(),
-                                           [self = this->shared_from_this()] { self->timer.cancel(); });
+                detail::asio_library::post(timer.get_executor(), [self = this->shared_from_this()] {
+                    self->timer.cancel();
+                });
             } catch (...) {  // no memory: it ends with its next beat
             }
         }
@@ -233,8 +240,7 @@ private:
     };
 
     static loop_options with_kind(const asio_loop_options& chosen) noexcept {
-        constexpr bool is_io_context =
-            std::is_base_of_v<detail::asio_library::io_context, Context>;
+        constexpr bool is_io_context = std::is_base_of_v<detail::asio_library::io_context, Context>;
         const std::string_view kind = is_io_context ? "io_context" : "thread_pool";
         return {chosen.kind.empty() ? kind : chosen.kind, chosen.threshold, chosen.precise};
     }

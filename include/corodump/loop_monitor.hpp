@@ -9,8 +9,8 @@
 //   }
 //
 // A callback that lasts longer than the threshold is a stall: the watchdog takes the thread's stack
-// while it lasts, logs a line, and keeps it for the next dumps (`loops` and `stalls` there). Tracked
-// coroutines are watched without any of this; for Asio see asio_loop_monitor.hpp.
+// while it lasts, logs a line, and keeps it for the next dumps (`loops` and `stalls` there).
+// Tracked coroutines are watched without any of this; for Asio see asio_loop_monitor.hpp.
 //
 // Times come from the agent's clock, which steps every 8 ms: a callback costs no reading of a
 // clock, sums are right on average, and shorter callbacks count as below 8 ms. `precise` reads
@@ -32,8 +32,8 @@ namespace corodump {
 inline namespace abi_v1 {
 
 struct loop_options {
-    std::string_view kind = "loop";            ///< what `loops` calls it, up to 15 bytes
-    std::chrono::nanoseconds threshold{0};     ///< 0: options::stall_threshold
+    std::string_view kind = "loop";         ///< what `loops` calls it, up to 15 bytes
+    std::chrono::nanoseconds threshold{0};  ///< 0: options::stall_threshold
     bool precise = false;
 };
 
@@ -43,7 +43,8 @@ public:
         : id_(corodump_loop_open_v1(name.data(), name.size(), chosen.kind.data(),
                                     chosen.kind.size(),
                                     static_cast<std::uint64_t>(chosen.threshold.count()),
-                                    chosen.precise ? detail::loop_is_precise : 0)) {}
+                                    chosen.precise ? std::uint32_t{detail::loop_is_precise} : 0U)) {
+    }
     loop_monitor(const loop_monitor&) = delete;
     loop_monitor& operator=(const loop_monitor&) = delete;
     ~loop_monitor() { corodump_loop_close_v1(id_); }
@@ -105,13 +106,12 @@ public:
     /// `next`, the loop is taken for blocked when the next heartbeat is late by the threshold.
     void heartbeat(std::chrono::nanoseconds delay,
                    std::chrono::nanoseconds next = std::chrono::nanoseconds{0}) const noexcept {
-        corodump_loop_beat_v1(id_, static_cast<std::uint64_t>(delay.count() < 0 ? 0 : delay.count()),
+        corodump_loop_beat_v1(id_,
+                              static_cast<std::uint64_t>(delay.count() < 0 ? 0 : delay.count()),
                               static_cast<std::uint64_t>(next.count() < 0 ? 0 : next.count()));
     }
     /// How many callbacks wait, where the loop knows.
-    void queued(std::uint64_t callbacks) const noexcept {
-        corodump_loop_queued_v1(id_, callbacks);
-    }
+    void queued(std::uint64_t callbacks) const noexcept { corodump_loop_queued_v1(id_, callbacks); }
 
 private:
     [[nodiscard]] detail::loop_slot* this_thread() const noexcept {
