@@ -29,7 +29,7 @@ bool matters(const format::loop& l) {
 }
 
 std::string loop_name(const format::text name) {
-    return name ? "loop " + quoted(name.view()) : "in no loop that is known";
+    return name ? "loop " + quoted(name.view()) : "coroutine";
 }
 
 /// Of an RFC 3339 time, what a person compares with a log of the same day.

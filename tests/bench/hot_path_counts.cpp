@@ -3,6 +3,7 @@
 // load.
 //
 //   hot_path_counts WHAT/VARIANT TIMES
+#include <corodump/loop_monitor.hpp>
 #include <cstdlib>
 #include <string_view>
 #include <vector>
@@ -32,7 +33,26 @@ long resume(long times) {
     return times;
 }
 
+/// Not to be seen through, as a loop's callbacks are not.
+void (*volatile callback)() = [] {};
+
+long bare_callbacks(long times) {
+    for (long i = 0; i < times; ++i) callback();
+    return times;
+}
+
+long monitored_callbacks(long times) {
+    const corodump::loop_monitor monitor("counted");
+    for (long i = 0; i < times; ++i) {
+        const corodump::loop_monitor::callback running(monitor);
+        callback();
+    }
+    return times;
+}
+
 constexpr shape shapes[] = {
+    {"callback/bare", bare_callbacks},
+    {"callback/monitored", monitored_callbacks},
     {"create/bare", bare_create},
     {"create/mixin", mixin_create},
     {"create/automatic", automatic_create},

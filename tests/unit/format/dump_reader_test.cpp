@@ -260,7 +260,7 @@ TEST(DumpReader, ReadsWhatItKnowsOfANewerFormat) {
 
 TEST(DumpReader, PassesOverUnknownMembers) {
     std::string text = with(golden("healthy"), R"("verdicts")",
-                            R"("loops": [{"a": [1, {"b": null}]}, 2], "verdicts")");
+                            R"("weather": [{"a": [1, {"b": null}]}, 2], "verdicts")");
     text = with(text, R"("resumes": 10412)", R"("mood": {"x": [1, 2]}, "resumes": 10412)");
     EXPECT_FALSE(read(text).error);
     EXPECT_EQ(told(check(text)), "");
