@@ -270,9 +270,10 @@ void checker::check_threads() {
 }
 
 void checker::check_loops() {
+    const path where = root_["loops"];
     for (std::size_t i = 0; i < all_.loops.size(); ++i) {
         const loop& l = all_.loops[i];
-        const path here = root_["loops"].at(i);
+        const path here = where.at(i);
         must_exist(here["current"]["task"], l.current_task);
         if (l.over_threshold > l.callbacks)
             tell(here["callbacks"]["over_threshold"], "is more than there were callbacks");

@@ -93,6 +93,22 @@ TEST(Config, KeepsTheDefaultAndSaysWhyForBadValues) {
     EXPECT_FALSE(got.values.off);
 }
 
+TEST(Config, TakesWhatIsSaidOfStalls) {
+    const auto got = parse({{"CORODUMP_STALL_THRESHOLD_MS", "250"},
+                                  {"CORODUMP_STALL_DUMP_INTERVAL_MS", "1000"},
+                                  {"CORODUMP_DUMP_ON_STALL", "1"},
+                                  {"CORODUMP_COUNT_CALLBACKS", "on"}});
+    EXPECT_TRUE(got.problems.empty());
+    EXPECT_EQ(got.values.stall_threshold_ms, 250U);
+    EXPECT_EQ(got.values.stall_dump_interval_ms, 1000U);
+    EXPECT_TRUE(got.values.dump_on_stall);
+    EXPECT_TRUE(got.values.count_callbacks);
+    EXPECT_EQ(parse({{"CORODUMP_STALL_THRESHOLD_MS", "0"}}).values.stall_threshold_ms, 0U);
+    const auto small = parse({{"CORODUMP_STALL_THRESHOLD_MS", "3"}});
+    EXPECT_EQ(small.problems.size(), 1U);
+    EXPECT_EQ(small.values.stall_threshold_ms, 50U);
+}
+
 TEST(Config, HidesRatherTooMuchThanTooLittle) {
     const parsed_config nothing = parse({{"CORODUMP_REDACT", " , ,"}});
     ASSERT_EQ(nothing.problems.size(), 1U);

@@ -232,6 +232,18 @@ TEST(Show, SaysNothingOfThreadsWhereADumpHasNone) {
     EXPECT_FALSE(show(golden("joins")).has("THREADS"));
 }
 
+TEST(Show, ShowsTheLoopThatIsBlockedAndWhere) {
+    const shown s = show(golden("loops"));
+    EXPECT_TRUE(s.has("LOOPS  1 of 2 is, or was, blocked or late"));
+    EXPECT_TRUE(s.has("\"main\"  in a callback for 658ms, thread 716, resuming"));
+    EXPECT_FALSE(s.has("\"timers\""));
+    EXPECT_TRUE(s.has("STALLS  the last 1 of 1"));
+    EXPECT_TRUE(s.has("loop \"main\", 654ms and goes on, thread 716, resuming orderd::session"));
+    EXPECT_TRUE(s.out.find("orderd::reload_prices", s.at("STALLS")) < s.at("THREADS"));
+    EXPECT_TRUE(show(golden("loops"), everything()).has("\"timers\"  waits"));
+    EXPECT_FALSE(show(golden("threads")).has("LOOPS"));
+}
+
 TEST(Show, PrintsNothingThatATerminalObeys) {
     for (const char* name : golden_names) {
         for (const bool all : {false, true}) {

@@ -266,6 +266,40 @@ TEST(DumpReader, PassesOverUnknownMembers) {
     EXPECT_EQ(told(check(text)), "");
 }
 
+TEST(DumpReader, ReadsLoopsAndStalls) {
+    const read_result got = read(golden("loops"));
+    ASSERT_FALSE(got.error);
+    ASSERT_EQ(got.dump.loops.size(), 2U);
+    const loop& first = got.dump.loops[0];
+    EXPECT_TRUE(first.name == "main" && first.kind == "io_context");
+    EXPECT_EQ(first.callbacks, 6U);
+    EXPECT_TRUE(first.in_callback && first.current_task);
+    EXPECT_NEAR(first.current_seconds.value_or(0), 0.657627, 1e-9);
+    ASSERT_EQ(first.histogram.size(), 1U);
+    EXPECT_FALSE(got.dump.loops[1].in_callback);
+    EXPECT_EQ(got.dump.stalls_seen, 1U);
+    ASSERT_EQ(got.dump.stalls.size(), 1U);
+    EXPECT_TRUE(got.dump.stalls[0].ongoing);
+    EXPECT_TRUE(got.dump.stalls[0].name == "session 2");
+    EXPECT_TRUE(got.dump.stalls[0].frames[2].function == "orderd::reload_prices");
+    EXPECT_TRUE(read(golden("threads")).dump.loops.empty());
+}
+
+TEST(DumpCheck, FindsWhatIsWrongWithLoops) {
+    const std::string whole = golden("loops");
+    const auto at = [&](const std::string& from, const std::string& to) {
+        return told(check(with(whole, from, to)));
+    };
+    EXPECT_NE(at(R"("stalls_seen":1)", R"("stalls_seen":0)").find("/stalls_seen"),
+              std::string::npos);
+    EXPECT_NE(at(R"("over_threshold":0)", R"("over_threshold":7)").find("/loops/0/callbacks"),
+              std::string::npos);
+    EXPECT_NE(at(R"("ongoing":true)", R"("ongoing":"yes")").find("/stalls/0/ongoing"),
+              std::string::npos);
+    EXPECT_NE(at(R"("threads":[716])", R"("threads":["716"])").find("/loops/0/threads/0"),
+              std::string::npos);
+}
+
 TEST(DumpCheck, FindsNothingWrongWithTheGoldenDumps) {
     for (const char* name : golden_names) EXPECT_EQ(told(check(golden(name))), "") << name;
 }

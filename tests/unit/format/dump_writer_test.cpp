@@ -9,6 +9,7 @@
 #include <string>
 #include <vector>
 
+#include "agent/model/loops.hpp"
 #include "tests/unit/format/sinks.hpp"
 
 namespace corodump::format {
@@ -918,6 +919,67 @@ TEST(DumpWriter, WritesThreadsBetweenTasksAndModules) {
     const ordered_json& native = json["tasks"][1]["native_stack"];
     ASSERT_EQ(native.size(), 2U);
     EXPECT_EQ(native[1], worker["frames"][1]);
+}
+
+TEST(DumpWriter, WritesLoopsAndStalls) {
+    world w;
+    const std::uint32_t task = w.chain(1);
+    const model::module modules[] = {{"/usr/bin/orderd", "c0ffee", 0x1000, 0x9000}};
+    const std::int32_t threads[] = {4243};
+    const model::loop_bucket histogram[] = {{15'625, 7}, {8'000'000, 2}, {0, 1}};
+    const model::loop loops[] = {{.name = "main",
+                                  .kind = "io_context",
+                                  .threads = threads,
+                                  .callbacks = 10,
+                                  .total_ns = 20'500'000'000,
+                                  .longest_ns = 20'000'000'000,
+                                  .over_threshold = 1,
+                                  .threshold_ns = 50'000'000,
+                                  .histogram = histogram,
+                                  .last_delay_ns = 1'500,
+                                  .longest_delay_ns = 2'000'000,
+                                  .queued = 3,
+                                  .current = {4243, 62'000'000, task}},
+                                 {.name = "idle", .kind = "loop"}};
+    const model::native_frame frames[] = {
+        {.address = 0x1234, .offset = 0x233, .function = "read", .module = 0}};
+    const model::stall stalls[] = {{.loop = "main",
+                                    .thread = 4243,
+                                    .duration_ns = 62'000'000,
+                                    .ongoing = true,
+                                    .frame = task,
+                                    .name = "session 17",
+                                    .function = "session",
+                                    .frames = frames},
+                                   {.thread = 4244, .reason = "the thread has ended"}};
+    const model::loops all{loops, stalls, 17};
+    w.all.modules = modules;
+    w.all.loops = &all;
+    const ordered_json json = w.json();
+    EXPECT_EQ(json["loops"][0].dump(),
+              R"({"name":"main","kind":"io_context","threads":[4243],"callbacks":{"count":10,)"
+              R"("average_seconds":2.05,"max_seconds":20.0,"over_threshold":1,)"
+              R"("threshold_seconds":0.05,"histogram":[{"below_seconds":1.6e-05,"count":7},)"
+              R"({"below_seconds":0.008,"count":2},{"below_seconds":null,"count":1}]},)"
+              R"("queue_delay":{"last_seconds":2e-06,"max_seconds":0.002},"queued":3,)"
+              R"("current":{"since_seconds":0.062,"task":")" +
+                  w.id(task) + R"(","thread":4243}})");
+    EXPECT_TRUE(json["loops"][1]["callbacks"]["average_seconds"].is_null());
+    EXPECT_TRUE(json["loops"][1]["queue_delay"].is_null());
+    EXPECT_TRUE(json["loops"][1]["current"].is_null());
+    EXPECT_EQ(json["stalls_seen"], 17);
+    EXPECT_EQ(json["stalls"][0]["task"], w.id(task));
+    EXPECT_EQ(json["stalls"][0]["frames"][0]["module"], "/usr/bin/orderd");
+    EXPECT_EQ(json["stalls"][1].dump(),
+              R"({"loop":null,"thread":4244,"time":"1970-01-01T00:00:00.000Z",)"
+              R"("duration_seconds":0.0,"ongoing":false,"task":null,"function":null,)"
+              R"("reason":"the thread has ended","frames":[]})");
+}
+
+TEST(DumpWriter, LeavesLoopsOutWhereThereAreNone) {
+    world w;
+    EXPECT_FALSE(w.json().contains("loops"));
+    EXPECT_FALSE(w.json().contains("stalls"));
 }
 
 TEST(DumpWriter, WritesHostileTextAsValidJson) {
