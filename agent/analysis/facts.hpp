@@ -91,6 +91,15 @@ struct busy_thread {
     bool runs = false;           ///< on a processor, not blocked
     double seconds = 0;
     std::uint64_t queued = 0;  ///< callbacks behind it; 0: none, or not known
+    std::span<const std::string_view> stack;  ///< functions, innermost first; may be cut
+};
+
+/// Stalls that are over, of those the agent remembers.
+struct past_stalls {
+    std::uint64_t count = 0;
+    double longest_seconds = 0, seconds_ago = 0;  ///< since that one began
+    std::string_view loop, coroutine;             ///< its; empty: unknown
+    std::span<const std::string_view> stack;      ///< its
 };
 
 /// Failed tasks of one type whose failure nobody has seen.
@@ -111,6 +120,7 @@ struct facts {
     std::span<const join> joins;
     std::span<const growth> growths;
     std::span<const busy_thread> busy_threads;
+    past_stalls stalls;
     std::span<const unseen_failure> failures;
     // Of the lists of standing tasks, which are cut: how many there are.
     std::uint64_t never_resumed_count = 0, ready_count = 0;

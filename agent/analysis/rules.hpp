@@ -46,6 +46,8 @@ void find_growth(const facts& of, verdict_writer& to);
 // --- thread_rules.cpp
 /// blocked_loop, spinning_loop: a thread that does not come back from a callback or a resume.
 void find_busy_threads(const facts& of, verdict_writer& to);
+/// past_stall: that happened, and is over.
+void find_past_stalls(const facts& of, verdict_writer& to);
 /// unobserved_failure: tasks failed, and nobody has seen it.
 void find_unseen_failures(const facts& of, verdict_writer& to);
 

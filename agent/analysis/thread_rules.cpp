@@ -23,6 +23,16 @@ void say_where(const busy_thread& t, verdict_writer& to) {
         to.say(" while resuming ", t.coroutine);
 }
 
+/// `nanosleep, called by write_through, called by audit`: what a person reads of a stack first.
+void say_stack(std::span<const std::string_view> stack, verdict_writer& to) {
+    constexpr std::size_t most = 8;
+    if (stack.empty()) return;
+    to.evidence();
+    for (std::size_t i = 0; i < stack.size() && i < most; ++i)
+        to.say(i == 0 ? "" : " ← ", stack[i]);
+    if (stack.size() > most) to.say(" ← …");
+}
+
 }  // namespace
 
 void find_busy_threads(const facts& of, verdict_writer& to) {
@@ -39,8 +49,24 @@ void find_busy_threads(const facts& of, verdict_writer& to) {
         if (t.queued != 0) to.say("; ", counted_noun{t.queued, "callback"}, " wait behind it");
         to.say(".");
         if (t.task != no_task) to.about(t.task);
+        say_stack(t.stack, to);
         to.close();
     }
+}
+
+void find_past_stalls(const facts& of, verdict_writer& to) {
+    const past_stalls& past = of.stalls;
+    if (past.count == 0) return;
+    to.open("past_stall", past.longest_seconds >= blocked_seconds ? severity::warning
+                                                                   : severity::info);
+    to.say(counted_noun{past.count, "stall"}, past.count == 1 ? " is" : " are",
+           " over; the longest took ", duration{past.longest_seconds}, ", ",
+           duration{past.seconds_ago}, " ago");
+    if (!past.loop.empty()) to.say(", in loop '", past.loop, "'");
+    if (!past.coroutine.empty()) to.say(", while resuming ", past.coroutine);
+    to.say(".");
+    say_stack(past.stack, to);
+    to.close();
 }
 
 void find_unseen_failures(const facts& of, verdict_writer& to) {
@@ -62,6 +88,7 @@ void judge(const facts& of, std::span<held_resource> stuck, verdict_writer& to) 
     find_lost_wakeups(of, to);
     find_short_joins(of, to);
     find_unseen_failures(of, to);
+    find_past_stalls(of, to);
     find_never_resumed(of, to);
     find_growth(of, to);
     find_one_site(of, to);

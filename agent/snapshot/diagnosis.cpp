@@ -36,6 +36,7 @@ void diagnosis::make(std::span<const std::uint32_t> cycle_heads,
     gather_resources();
     gather_sites();
     gather_circles(cycle_heads);
+    gather_stalls();
     const standing_tasks& standing = seen_.standing();
     facts_.never_resumed = standing.never_resumed.listed();
     facts_.never_resumed_count = standing.never_resumed.count;
@@ -104,6 +105,60 @@ void diagnosis::gather_circles(std::span<const std::uint32_t> heads) noexcept {
         if (frames != 0) to[used++] = {heads[i], frames};
     }
     facts_.circles = to.first(used);
+}
+
+// Of a stall that goes on, the thread's state now says whether it computes or is blocked.
+void diagnosis::gather_stall(const model::stall& from, analysis::busy_thread& to) noexcept {
+    to.loop = from.loop;
+    to.tid = from.thread;
+    to.task = from.frame == no_index ? analysis::no_task : details_.root_of(from.frame);
+    to.coroutine = from.function;
+    to.seconds = static_cast<double>(from.duration_ns) / 1e9;
+    to.stack = functions_of(from.frames);
+    if (!to.stack.empty()) to.inside = to.stack.front();
+    const auto thread = std::ranges::find(snapshot_.threads, from.thread, &model::thread::tid);
+    if (thread != snapshot_.threads.end()) {
+        to.runs = thread->state == 'R';
+        to.syscall = thread->syscall_name;
+    }
+    const auto loop = std::ranges::find(snapshot_.loops->all, from.loop, &model::loop::name);
+    if (!from.loop.empty() && loop != snapshot_.loops->all.end() && loop->queued > 0)
+        to.queued = static_cast<std::uint64_t>(loop->queued);
+}
+
+void diagnosis::gather_past(const model::stall& from) noexcept {
+    analysis::past_stalls& to = facts_.stalls;
+    const double seconds = static_cast<double>(from.duration_ns) / 1e9;
+    ++to.count;
+    if (seconds <= to.longest_seconds) return;
+    to.longest_seconds = seconds;
+    to.seconds_ago = static_cast<double>(snapshot_.time_unix_ns - from.time_unix_ns) / 1e9;
+    to.loop = from.loop;
+    to.coroutine = from.function;
+    to.stack = functions_of(from.frames);
+}
+
+void diagnosis::gather_stalls() noexcept {
+    if (snapshot_.loops == nullptr) return;
+    const auto all = snapshot_.loops->stalls;
+    const auto busy = memory_.allocate_span<analysis::busy_thread>(all.size());
+    std::size_t used = 0;
+    for (const model::stall& one : all) {
+        if (!one.ongoing)
+            gather_past(one);
+        else if (used < busy.size())
+            gather_stall(one, busy[used++]);
+    }
+    facts_.busy_threads = busy.first(used);
+}
+
+std::span<const std::string_view> diagnosis::functions_of(
+    std::span<const model::native_frame> frames) noexcept {
+    const auto names = memory_.allocate_span<std::string_view>(frames.size());
+    std::size_t used = 0;
+    for (const model::native_frame& f : frames)
+        if (used < names.size() && !f.function.empty()) names[used++] = f.function;
+    return names.first(used);
 }
 
 double diagnosis::rest_seconds(std::uint32_t task) const noexcept {

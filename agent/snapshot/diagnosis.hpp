@@ -12,6 +12,7 @@
 #include "agent/analysis/rules.hpp"
 #include "agent/base/arena.hpp"
 #include "agent/base/text.hpp"
+#include "agent/model/loops.hpp"
 #include "agent/model/snapshot.hpp"
 #include "agent/snapshot/births.hpp"
 #include "agent/snapshot/frame_details.hpp"
@@ -32,6 +33,12 @@ public:
 private:
     void gather_resources() noexcept;
     void gather_sites() noexcept;
+    void gather_stalls() noexcept;
+    void gather_stall(const model::stall& from, analysis::busy_thread& to) noexcept;
+    void gather_past(const model::stall& from) noexcept;
+    [[nodiscard]] std::span<const std::string_view> functions_of(
+        std::span<const model::native_frame> frames) noexcept;
+    void gather_failures() noexcept;
     void gather_circles(std::span<const std::uint32_t> heads) noexcept;
     [[nodiscard]] std::uint64_t frames_at_rest(std::uint32_t head) const noexcept;
 

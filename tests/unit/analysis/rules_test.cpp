@@ -194,6 +194,9 @@ TEST_F(rules, TellABlockedLoopFromABusyAndASpinningOne) {
     EXPECT_EQ(found.statement,
               "loop 'main' (thread 12) is blocked in fsync (system call fsync) for 2.0 s while resuming "
               "task 3.");
+    const std::string_view stack[] = {"fsync", "app::save", "app::run"};
+    one.stack = stack;
+    EXPECT_EQ(judged(all).of("blocked_loop").evidence.at(0), "fsync ← app::save ← app::run");
     one.queued = 40;
     found = judged(all).of("blocked_loop");
     EXPECT_EQ(found.severity, "error");
@@ -202,6 +205,16 @@ TEST_F(rules, TellABlockedLoopFromABusyAndASpinningOne) {
     found = judged(all).of("spinning_loop");
     EXPECT_EQ(found.severity, "warning") << "a long computation on a thread of its own is no error";
     EXPECT_EQ(found.statement, "thread 12 spins for 6.5 s while resuming app::mine.");
+}
+
+TEST_F(rules, RememberStallsThatAreOver) {
+    all.stalls = {3, 0.2, 40, "main", "app::save", {}};
+    EXPECT_EQ(judged(all).of("past_stall").severity, "info");
+    all.stalls.longest_seconds = 2;
+    EXPECT_EQ(judged(all).of("past_stall").severity, "warning");
+    EXPECT_EQ(judged(all).of("past_stall").statement,
+              "3 stalls are over; the longest took 2.0 s, 40 s ago, in loop 'main', while resuming "
+              "app::save.");
 }
 
 TEST_F(rules, TellOfFailuresThatNobodyHasSeen) {
