@@ -9,6 +9,8 @@
 #include <cstring>
 #include <new>
 
+#include "agent/sources/births.hpp"
+
 using corodump::detail::free_list;
 using corodump::detail::layout_version;
 using corodump::detail::record;
@@ -24,6 +26,7 @@ using corodump::detail::thread_state;
 
 extern "C" {
 std::atomic<std::uint64_t> corodump_clock_v1{1};
+std::atomic<std::uint32_t> corodump_switches_v1{0};
 slot corodump_sink_v1{};
 const corodump::detail::site_data corodump_unnamed_v1{"", "", 0, 0};
 }
@@ -217,6 +220,7 @@ void empty_slab(slab_header* slab) noexcept {
     slab->free_count = 0;
     constexpr std::size_t page = 4096;
     madvise(reinterpret_cast<char*>(slab) + page, slab_bytes - page, MADV_DONTNEED);
+    trim_births(*slab);
 }
 
 /// Gives an object back. Under the lock.
@@ -315,6 +319,7 @@ thread_state* attach() noexcept {
     for (std::size_t i = 0; i < size_classes; ++i)
         node->state.lists[i].limit = bypass ? 0 : 2 * batch_of(i);
     note_tid(node->state);
+    node->births.forget_thread();
     node->state.last_frame = nullptr;
     corodump_thread_v1 = &node->state;
     pthread_setspecific(thread_key, node);
@@ -392,15 +397,15 @@ void give_back(void* object) noexcept {
     give(object);
 }
 
-record* record_of_running(std::uintptr_t running) noexcept {
-    return reinterpret_cast<record*>(running & ~std::uintptr_t{1});
-}
-
 /// The thread is inside of `running` now, and of `depth` others.
 static void stand_in(thread_state& thread, record* running, std::uint32_t depth) noexcept {
     thread.depth.store(depth, std::memory_order_release);
     thread.running.store(reinterpret_cast<std::uintptr_t>(running) | (depth == 0 ? 0U : 1U),
                          std::memory_order_release);
+}
+
+[[gnu::always_inline]] static inline std::uintptr_t frame_pointer() noexcept {
+    return reinterpret_cast<std::uintptr_t>(__builtin_frame_address(0));
 }
 
 const thread_node* first_thread() noexcept {
@@ -426,6 +431,7 @@ void* corodump_allocate_v1(std::size_t frame_bytes) noexcept {
         static_cast<record*>(const_cast<void*>(object->site.load(std::memory_order_relaxed)));
     --list.count;
     thread->last_frame = object + 1;
+    if (births_wanted()) note_birth(object, frame_pointer());
     return object + 1;
 }
 
@@ -457,6 +463,7 @@ slot* corodump_slot_v1(const void* frame) noexcept {
     made->frame_bytes.store(sized ? thread->last_frame_bytes : 0, std::memory_order_relaxed);
     if (sized) thread->last_frame_bytes = 0;
     made->frame.store(frame, std::memory_order_release);
+    if (births_wanted()) note_birth(&made->tracked, frame_pointer());
     return made;
 }
 

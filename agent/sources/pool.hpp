@@ -13,6 +13,8 @@
 #include <cstddef>
 #include <cstdint>
 
+#include "agent/sources/thread_births.hpp"
+
 namespace corodump::sources {
 
 inline constexpr std::size_t chunk_bytes = std::size_t{4} * 1024 * 1024;
@@ -39,10 +41,13 @@ struct thread_node {
     detail::thread_state state;
     thread_node* next;
     bool in_use;
+    thread_births births;
 };
 [[nodiscard]] const thread_node* first_thread() noexcept;
 /// What `thread_state::running` means: nullptr where the thread is inside of none.
-[[nodiscard]] detail::record* record_of_running(std::uintptr_t running) noexcept;
+[[nodiscard]] inline detail::record* record_of_running(std::uintptr_t running) noexcept {
+    return reinterpret_cast<detail::record*>(running & ~std::uintptr_t{1});
+}
 
 /// Called, if set, on the slow path of the record (a batch of new objects), with no lock held.
 void set_slow_path_hook(void (*hook)() noexcept) noexcept;

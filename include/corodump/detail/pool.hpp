@@ -46,6 +46,9 @@ namespace detail {
             --list.count;
             void* const frame = head + 1;
             thread->last_frame = frame;
+            if ((corodump_switches_v1.load(std::memory_order_relaxed) & switch_births) != 0)
+                [[unlikely]]
+                return corodump_born_v1(frame);
             return frame;
         }
     }
