@@ -96,8 +96,13 @@ public:
         number("CORODUMP_MAX_FILES", files_range, out_.values.max_files);
         number("CORODUMP_DEADLINE_MS", deadline_range, out_.values.deadline_ms);
         number("CORODUMP_INTERVAL_MS", interval_range, out_.values.interval_ms);
+        number("CORODUMP_CREATION_BUDGET_PERCENT", percent_range,
+               out_.values.creation_budget_percent);
+        number("CORODUMP_CREATION_DEPTH", creation_depth_range, out_.values.creation_depth);
+        creation_stacks();
+        flag("CORODUMP_CREATORS", out_.values.creators);
         redact();
-        off();
+        flag("CORODUMP_OFF", out_.values.off);
         return std::move(out_);
     }
 
@@ -176,19 +181,33 @@ private:
         out_.values.redact = std::move(chosen);
     }
 
-    void off() {
-        const std::string_view given = value("CORODUMP_OFF");
+    void creation_stacks() {
+        const std::string_view given = value("CORODUMP_CREATION_STACKS");
+        if (given.empty()) return;
+        const std::string word = lowered(given);
+        if (word == "off" || word == "none" || word == "0")
+            out_.values.creation_stacks = stack_tracing::off;
+        else if (word == "sampled")
+            out_.values.creation_stacks = stack_tracing::sampled;
+        else if (word == "all")
+            out_.values.creation_stacks = stack_tracing::all;
+        else
+            problem("CORODUMP_CREATION_STACKS", given, "it must be off, sampled or all");
+    }
+
+    void flag(const char* name, bool& into) {
+        const std::string_view given = value(name);
         if (given.empty()) return;
         const std::string word = lowered(given);
         const auto is_one_of = [&word](std::initializer_list<std::string_view> words) {
             return std::find(words.begin(), words.end(), word) != words.end();
         };
         if (is_one_of({"1", "true", "yes", "on"})) {
-            out_.values.off = true;
+            into = true;
         } else if (is_one_of({"0", "false", "no", "off"})) {
-            out_.values.off = false;
+            into = false;
         } else {
-            problem("CORODUMP_OFF", given, "it must be 1 or 0");
+            problem(name, given, "it must be 1 or 0");
         }
     }
 

@@ -42,6 +42,8 @@ private:
     return SIGRTMAX - 2;
 }
 
+enum class stack_tracing : std::uint8_t { off, sampled, all };
+
 struct config {
     std::string directory = "/tmp";
     int signal = SIGUSR1;
@@ -56,6 +58,10 @@ struct config {
     std::uint64_t interval_ms = 200;
     std::uint64_t max_files = 16;
     redaction redact = redaction::standard();
+    bool creators = false;
+    stack_tracing creation_stacks = stack_tracing::off;
+    std::uint64_t creation_budget_percent = 1;
+    std::uint64_t creation_depth = 20;
     bool off = false;
 };
 
@@ -80,6 +86,8 @@ inline constexpr number_range depth_range{4, 256};
 inline constexpr number_range text_range{8, 1024};
 inline constexpr number_range deadline_range{10, 600'000};
 inline constexpr number_range interval_range{1, 600'000};
+inline constexpr number_range percent_range{1, 100};
+inline constexpr number_range creation_depth_range{1, 32};
 
 /// Shaped like getenv: null when unset.
 using environment_reader = const char* (*)(const char* name);

@@ -27,7 +27,7 @@ constexpr std::size_t max_groups = 1024;
 
 bool in_elements(std::string_view key) {
     return key == "verdicts" || key == "groups" || key == "tasks" || key == "threads" ||
-           key == "modules";
+           key == "creation_stacks" || key == "modules";
 }
 
 }  // namespace
@@ -69,6 +69,8 @@ void dump_builder::member(std::string_view key, const tree& value) {
         read_summary(value, where);
     } else if (key == "left_out" && value[0].kind == node_kind::object) {
         read_left_out(value, where);
+    } else if (key == "creation" && value[0].kind == node_kind::object) {
+        read_creation(value, where);
     } else {
         log_.unusable(where, value[0].offset,
                       "is " + std::string(describe(value[0].kind)) + ", expected an array");
@@ -88,6 +90,8 @@ void dump_builder::element(std::string_view key, std::uint64_t index, const tree
         read_verdict(value, where);
     } else if (key == "threads") {
         read_thread(value, where);
+    } else if (key == "creation_stacks") {
+        read_creation_stack(value, where);
     } else {
         read_module(value, where);
     }

@@ -40,11 +40,13 @@ public:
     void finish(std::uint64_t offset);
 
 private:
-    static constexpr std::array<std::string_view, 11> members = {
-        "format", "format_version", "dump",     "process", "verdicts", "summary",
-        "groups", "tasks",          "left_out", "threads", "modules"};
+    static constexpr std::array<std::string_view, 13> members = {
+        "format",   "format_version", "dump",   "process",  "verdicts",
+        "summary",  "groups",         "tasks",  "left_out", "creation_stacks",
+        "creation", "threads",        "modules"};
     /// `threads` was added to format 1: dumps of earlier versions do not have it.
-    static constexpr std::array<std::string_view, 2> optional_members = {"left_out", "threads"};
+    static constexpr std::array<std::string_view, 4> optional_members = {
+        "left_out", "creation_stacks", "creation", "threads"};
 
     [[nodiscard]] object_fields fields(const tree& json, std::uint32_t at, const path& where) {
         return {log_, *dump_.pool, json, at, where};
@@ -80,6 +82,8 @@ private:
     void read_native_stack(object_fields& in, const tree& json, task& out);
     void read_native_frames(const tree& json, std::optional<std::uint32_t> array, const path& where,
                             std::vector<native_frame>& out);
+    void read_creation_stack(const tree& json, const path& where);
+    void read_creation(const tree& json, const path& where);
     void read_thread(const tree& json, const path& where);
     void read_stack(object_fields& in, const tree& json, thread& out);
     void read_module(const tree& json, const path& where);

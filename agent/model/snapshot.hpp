@@ -249,6 +249,8 @@ struct limits {
     std::int64_t deadline_ns = 0;             ///< CLOCK_MONOTONIC; 0: none
 };
 
+struct creation;  // creation.hpp
+
 struct snapshot {
     std::string_view id;
     model::limits limits;
@@ -267,6 +269,7 @@ struct snapshot {
     std::span<const verdict> verdicts;
     std::span<const thread> threads;
     std::uint64_t threads_left_out = 0;
+    const model::creation* creation = nullptr;  ///< null: creations are not traced
     std::span<const module> modules;
     model::details* details = nullptr;
 

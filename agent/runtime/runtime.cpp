@@ -16,6 +16,7 @@
 #include "agent/base/text.hpp"
 #include "agent/runtime/beacon.hpp"
 #include "agent/runtime/dumper.hpp"
+#include "agent/sources/births.hpp"
 #include "agent/sources/pool.hpp"
 #include "agent/sources/stack_signal.hpp"
 #include "agent/triggers/process_hooks.hpp"
@@ -161,6 +162,15 @@ base::config defaults_from(const corodump_options_v1& options) {
                 defaults.max_text_bytes);
     take_number(options.deadline_ms, base::deadline_range, "deadline", defaults.deadline_ms);
     take_number(options.interval_ms, base::interval_range, "interval", defaults.interval_ms);
+    take_number(options.creation_budget_percent, base::percent_range, "creation_budget_percent",
+                defaults.creation_budget_percent);
+    take_number(options.creation_depth, base::creation_depth_range, "creation_depth",
+                defaults.creation_depth);
+    defaults.creators = options.creators != 0;
+    if (options.creation_stacks <= static_cast<std::uint32_t>(base::stack_tracing::all))
+        defaults.creation_stacks = static_cast<base::stack_tracing>(options.creation_stacks);
+    else
+        log_problem("options::creation_stacks is not known to this agent: off");
     if (options.redact != nullptr) defaults.redact = base::redaction::parse(options.redact);
     return defaults;
 }
@@ -174,6 +184,20 @@ void install_stack_signal() noexcept {
         log_problem("the host handles the signal for stacks: running threads show none");
     else if (error != 0)
         log_problem("the signal for stacks cannot be caught: running threads show none");
+}
+
+void trace_creations() noexcept {
+    static_assert(static_cast<int>(base::stack_tracing::sampled) ==
+                      static_cast<int>(sources::stack_mode::sampled) &&
+                  static_cast<int>(base::stack_tracing::all) ==
+                      static_cast<int>(sources::stack_mode::all));
+    const base::config& config = parts().config;
+    const int error = sources::configure_births(
+        {.creators = config.creators,
+         .stacks = static_cast<sources::stack_mode>(config.creation_stacks),
+         .budget_percent = static_cast<std::uint32_t>(config.creation_budget_percent),
+         .depth = static_cast<std::uint32_t>(config.creation_depth)});
+    if (error != 0) log_problem("no memory for creation stacks: none are taken");
 }
 
 int start_threads() noexcept {
@@ -231,6 +255,7 @@ int install_parts(const corodump_options_v1& options) {
     advance_tick(nullptr);
     install_stack_signal();
     const int error = start_threads();
+    if (error == 0) trace_creations();
     sources::set_slow_path_hook(revive);
     return error;
 }
@@ -275,6 +300,7 @@ void corodump_uninstall_v1(int leaving) noexcept {
                                                                         : afterwards::restore);
     if (error == EBUSY) log_problem("the signal's handler is not the agent's any more: left alone");
     static_cast<void>(watch.stop(std::chrono::seconds(10)));
+    corodump::sources::stop_births();
     corodump::sources::uninstall_stack_signal();
     parts().beacon.lower();
 }

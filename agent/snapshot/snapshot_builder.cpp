@@ -35,6 +35,7 @@ model::snapshot& snapshot_builder::build(const build_options& options) noexcept 
     snapshot_.limits = options.limits;
     index_ = nullptr;
     overview_ = nullptr;
+    creation_ = nullptr;
     warnings_used_ = 0;
     warnings_ = memory_.allocate_span<std::string_view>(max_warnings);
     snapshot_.now_tick =
@@ -66,6 +67,7 @@ model::snapshot& snapshot_builder::build(const build_options& options) noexcept 
     snapshot_.counts.cut = chains_.cut;
     snapshot_.details = details;
     sort_roots(chains_.roots);
+    add_creation();
     overview_ = make_in<overview>(memory_, memory_, snapshot_, *details);
     if (overview_ != nullptr) overview_->make();
     note_losses(chains_);
@@ -99,6 +101,20 @@ void snapshot_builder::add_threads(const threads_options& options) noexcept {
     if (taken.taken_over) warn("the host handles the signal for stacks: no thread was asked by it");
     tell(taken.left_out, " threads are left out: over the cap of 4096");
     tell(taken.late, " threads have no stack: the time for that was over");
+}
+
+void snapshot_builder::add_creation() noexcept {
+    if (!sources::births_configured().creators) return;
+    creation_ = make_in<creation_section>(memory_, memory_, snapshot_, *index_);
+    if (creation_ == nullptr || !creation_->take()) {
+        creation_ = nullptr;
+        return warn("no memory to tell who created the tasks");
+    }
+    snapshot_.creation = &creation_->result();
+}
+
+void snapshot_builder::add_creation_stacks() noexcept {
+    if (creation_ != nullptr) creation_->name(code_, snapshot_.limits.deadline_ns);
 }
 
 /// Longest suspended first. Tasks that do not wait come last, in the order of their frames.

@@ -19,6 +19,7 @@
 #include "agent/model/snapshot.hpp"
 #include "agent/snapshot/births.hpp"
 #include "agent/snapshot/chains.hpp"
+#include "agent/snapshot/creation.hpp"
 #include "agent/snapshot/frame_details.hpp"
 #include "agent/snapshot/overview.hpp"
 #include "agent/snapshot/threads.hpp"
@@ -49,6 +50,9 @@ public:
     void conclude() noexcept;
     /// In a forked child: what came before was the parent's.
     void forget() noexcept { births_.forget(); }
+    /// Names the stacks that tasks were created on. After the threads: they may lead to images that
+    /// were mapped meanwhile.
+    void add_creation_stacks() noexcept;
     /// `text` is copied. Beyond max_warnings it is dropped.
     void warn(std::string_view text) noexcept;
 
@@ -56,6 +60,7 @@ private:
     [[nodiscard]] std::uint64_t sort_key(std::uint32_t root) const noexcept;
     void sort_roots(std::uint64_t roots) noexcept;
     void note_losses(const chain_counts& chains) noexcept;
+    void add_creation() noexcept;
 
     base::arena& memory_;
     code_names& code_;
@@ -65,6 +70,7 @@ private:
     overview* overview_ = nullptr;
     chain_counts chains_;
     births births_;
+    creation_section* creation_ = nullptr;
     std::span<std::string_view> warnings_;
     std::size_t warnings_used_ = 0;
 };
