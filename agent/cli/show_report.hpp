@@ -14,6 +14,7 @@
 #include <utility>
 #include <vector>
 
+#include "agent/cli/show_creation.hpp"
 #include "agent/cli/show_names.hpp"
 #include "agent/cli/show_threads.hpp"
 #include "agent/cli/task_groups.hpp"

@@ -326,6 +326,8 @@ void trim_births(const slab_header& slab) noexcept {
 // The frame pointer is this function's own, so that the first address is that of the code which
 // made the coroutine.
 extern "C" void* corodump_born_v1(void* frame) noexcept {
+    // Not the pool's: it gets a slot, and is noted then.
+    if (frame == nullptr || corodump_thread_v1->last_frame != frame) return frame;
     corodump::sources::note_birth(static_cast<corodump::detail::record*>(frame) - 1,
                                   reinterpret_cast<std::uintptr_t>(__builtin_frame_address(0)));
     return frame;

@@ -1,7 +1,7 @@
 // Who created a coroutine, and the stack it was created on.
 //
 // Whatever gives out a record's memory notes the birth where switch_births is set: the hot path by
-// corodump_born_v1, the pool's slow paths themselves. What is noted lies in an array beside the
+// corodump_born_v1, the pool for slots itself. What is noted lies in an array beside the
 // slab, 16 bytes for each of the slab's objects, made when the first of them is born:
 //
 //   slab header ── births ──> [word, word] of object 0, 1, 2 ...

@@ -431,7 +431,6 @@ void* corodump_allocate_v1(std::size_t frame_bytes) noexcept {
         static_cast<record*>(const_cast<void*>(object->site.load(std::memory_order_relaxed)));
     --list.count;
     thread->last_frame = object + 1;
-    if (births_wanted()) note_birth(object, frame_pointer());
     return object + 1;
 }
 

@@ -183,7 +183,8 @@ struct slab_header {
     void* free_objects;
     slab_header* next;
     slab_header* previous;
-    std::atomic<void*> births;  ///< what the agent notes of its objects' creation; null: nothing yet
+    std::atomic<void*>
+        births;  ///< what the agent notes of its objects' creation; null: nothing yet
 };
 static_assert(sizeof(slab_header) <= slab_header_bytes);
 
@@ -255,8 +256,8 @@ CORODUMP_API corodump::detail::slot* corodump_slot_v1(const void* frame) noexcep
 /// Ends what `word` (a frame_tag's) refers to: its slot or side record.
 CORODUMP_API void corodump_untag_v1(std::uintptr_t word) noexcept;
 CORODUMP_API bool corodump_pooled_v1(const void* frame) noexcept;
-/// Under switch_births: the pooled frame was taken from the thread's free list for a coroutine that
-/// is about to begin. Returns it. (The agent's own slow paths, and slots, need no such call.)
+/// Under switch_births: what allocation returned, for a coroutine that is about to begin. Returns
+/// it. (Of a frame that is not in the pool the agent knows by its slot.)
 CORODUMP_API void* corodump_born_v1(void* frame) noexcept;
 CORODUMP_API void corodump_enter_v1(corodump::detail::record* running) noexcept;
 CORODUMP_API void corodump_leave_v1(corodump::detail::record* running) noexcept;
