@@ -22,7 +22,7 @@ struct walked {
 };
 
 /// Return addresses, innermost first. A sanitizer would take what lies around locals for a mistake.
-[[gnu::always_inline, gnu::no_sanitize("address", "thread", "undefined")]] inline walked walk_stack(
+__attribute__((no_sanitize("address", "undefined"))) inline walked walk_stack(
     std::uintptr_t from, std::uintptr_t end, std::span<std::uintptr_t> into) noexcept {
     constexpr std::size_t pair_bytes = 2 * sizeof(std::uintptr_t);
     walked result;
