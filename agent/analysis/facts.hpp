@@ -59,9 +59,9 @@ struct standing {
 /// A task that waits for the end of several others, as its awaitable tells.
 struct join {
     std::uint32_t task = no_task;
-    std::uint32_t remaining = 0;  ///< children that have not ended, as the join counts them
-    std::uint32_t total = 0;      ///< 0: not told
-    std::uint32_t present = 0;    ///< children that there are
+    std::uint32_t remaining = 0;   ///< children that have not ended, as the join counts them
+    std::uint32_t total = 0;       ///< 0: not told
+    std::uint32_t present = 0;     ///< children that there are
     std::uint32_t last = no_task;  ///< the one child, where there is one
     double seconds = 0;
 };
@@ -90,7 +90,7 @@ struct busy_thread {
     std::string_view syscall;    ///< empty: none
     bool runs = false;           ///< on a processor, not blocked
     double seconds = 0;
-    std::uint64_t queued = 0;  ///< callbacks behind it; 0: none, or not known
+    std::uint64_t queued = 0;                 ///< callbacks behind it; 0: none, or not known
     std::span<const std::string_view> stack;  ///< functions, innermost first; may be cut
 };
 

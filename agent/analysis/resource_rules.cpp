@@ -120,14 +120,14 @@ void find_exhausted(const facts& of, std::span<const held_resource> stuck, verdi
         if (r.capacity == 0 || r.held < r.capacity || r.waiters == 0 || stuck[i].stuck) continue;
         if (r.oldest_wait_seconds < noticed_seconds) continue;
         // Nobody is left to give it back: that is a leak, and told as one.
-        if (r.has_ended_holders && std::ranges::count(r.holders, no_task) ==
-                                       static_cast<std::ptrdiff_t>(r.holders.size()))
+        if (r.has_ended_holders &&
+            std::ranges::count(r.holders, no_task) == static_cast<std::ptrdiff_t>(r.holders.size()))
             continue;
         const bool still =
             r.oldest_wait_seconds >= patience_seconds && all_at_rest(of, r, patience_seconds);
         to.open("exhausted", still ? severity::error : severity::warning);
-        to.say(r.kind, " '", r.name, "' is exhausted: ", r.held, " of ", r.capacity,
-               " taken, ", counted_noun{r.waiters, "task"}, r.waiters == 1 ? " waits" : " wait",
+        to.say(r.kind, " '", r.name, "' is exhausted: ", r.held, " of ", r.capacity, " taken, ",
+               counted_noun{r.waiters, "task"}, r.waiters == 1 ? " waits" : " wait",
                " for it, the longest for ", duration{r.oldest_wait_seconds});
         to.say(still ? "; none of its holders has moved for as long as that." : ".");
         say_holders(r, to);

@@ -82,13 +82,12 @@ void find_short_joins(const facts& of, verdict_writer& to) {
 void find_never_resumed(const facts& of, verdict_writer& to) {
     const double most = longest(of.never_resumed);
     if (most < unstarted_seconds) return;
-    const std::uint64_t count = std::max<std::uint64_t>(of.never_resumed_count,
-                                                        of.never_resumed.size());
+    const std::uint64_t count =
+        std::max<std::uint64_t>(of.never_resumed_count, of.never_resumed.size());
     to.open("never_resumed", severity::warning);
     to.say(counted_noun{count, "task"}, count == 1 ? " was" : " were",
-           " created and never started, the oldest ", duration{most},
-           " ago: nobody awaits ", count == 1 ? "it" : "them",
-           ", or the executor does not run.");
+           " created and never started, the oldest ", duration{most}, " ago: nobody awaits ",
+           count == 1 ? "it" : "them", ", or the executor does not run.");
     say_standing(of.never_resumed, count, to);
     to.close();
 }
@@ -118,8 +117,8 @@ void find_growth(const facts& of, verdict_writer& to) {
         if (!grows || g.before == 0 || g.survivors * 100 < g.before * 99) continue;
         to.open("growth", severity::warning);
         to.say("Tasks of ", g.born.function, " (", g.born.file, ":", g.born.line,
-               ") only become more: ", g.before, " before, ", g.now, " now, ",
-               duration{g.seconds}, " later, and ", g.survivors, " of the earlier are still there.");
+               ") only become more: ", g.before, " before, ", g.now, " now, ", duration{g.seconds},
+               " later, and ", g.survivors, " of the earlier are still there.");
         to.about_in_all(g.now);
         to.close();
     }

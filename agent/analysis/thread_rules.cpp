@@ -57,8 +57,8 @@ void find_busy_threads(const facts& of, verdict_writer& to) {
 void find_past_stalls(const facts& of, verdict_writer& to) {
     const past_stalls& past = of.stalls;
     if (past.count == 0) return;
-    to.open("past_stall", past.longest_seconds >= blocked_seconds ? severity::warning
-                                                                   : severity::info);
+    to.open("past_stall",
+            past.longest_seconds >= blocked_seconds ? severity::warning : severity::info);
     to.say(counted_noun{past.count, "stall"}, past.count == 1 ? " is" : " are",
            " over; the longest took ", duration{past.longest_seconds}, ", ",
            duration{past.seconds_ago}, " ago");

@@ -101,6 +101,11 @@ public:
                out_.values.stall_dump_interval_ms);
         yes_or_no("CORODUMP_DUMP_ON_STALL", out_.values.dump_on_stall);
         yes_or_no("CORODUMP_COUNT_CALLBACKS", out_.values.count_callbacks);
+        number("CORODUMP_CREATION_BUDGET_PERCENT", percent_range,
+               out_.values.creation_budget_percent);
+        number("CORODUMP_CREATION_DEPTH", creation_depth_range, out_.values.creation_depth);
+        creation_stacks();
+        yes_or_no("CORODUMP_CREATORS", out_.values.creators);
         redact();
         yes_or_no("CORODUMP_OFF", out_.values.off);
         return std::move(out_);
@@ -187,6 +192,20 @@ private:
             out_.values.stall_threshold_ms = 0;
         else
             number("CORODUMP_STALL_THRESHOLD_MS", stall_range, out_.values.stall_threshold_ms);
+    }
+
+    void creation_stacks() {
+        const std::string_view given = value("CORODUMP_CREATION_STACKS");
+        if (given.empty()) return;
+        const std::string word = lowered(given);
+        if (word == "off" || word == "none" || word == "0")
+            out_.values.creation_stacks = stack_tracing::off;
+        else if (word == "sampled")
+            out_.values.creation_stacks = stack_tracing::sampled;
+        else if (word == "all")
+            out_.values.creation_stacks = stack_tracing::all;
+        else
+            problem("CORODUMP_CREATION_STACKS", given, "it must be off, sampled or all");
     }
 
     void yes_or_no(const char* name, bool& into) {

@@ -42,6 +42,8 @@ private:
     return SIGRTMAX - 2;
 }
 
+enum class stack_tracing : std::uint8_t { off, sampled, all };
+
 struct config {
     std::string directory = "/tmp";
     int signal = SIGUSR1;
@@ -60,6 +62,10 @@ struct config {
     bool dump_on_stall = false;
     bool count_callbacks = false;
     redaction redact = redaction::standard();
+    bool creators = false;
+    stack_tracing creation_stacks = stack_tracing::off;
+    std::uint64_t creation_budget_percent = 1;
+    std::uint64_t creation_depth = 20;
     bool off = false;
 };
 
@@ -86,6 +92,8 @@ inline constexpr number_range deadline_range{10, 600'000};
 inline constexpr number_range interval_range{1, 600'000};
 inline constexpr number_range stall_range{16, 600'000};
 inline constexpr number_range stall_interval_range{1, 86'400'000};
+inline constexpr number_range percent_range{1, 100};
+inline constexpr number_range creation_depth_range{1, 32};
 
 /// Shaped like getenv: null when unset.
 using environment_reader = const char* (*)(const char* name);

@@ -366,6 +366,7 @@ void show_report::one_task(const format::task& t) {
         if (std::find(ids.begin(), ids.end(), t.id) != ids.end()) alone.verdict = i + 1;
     }
     group(alone, 1);
+    show_creation(all_, names_, out_).draw(t);
 }
 
 void show_report::footer() {

@@ -15,6 +15,7 @@
 #include <vector>
 
 #include "agent/cli/show_loops.hpp"
+#include "agent/cli/show_creation.hpp"
 #include "agent/cli/show_names.hpp"
 #include "agent/cli/show_threads.hpp"
 #include "agent/cli/task_groups.hpp"

@@ -148,7 +148,22 @@ struct task {
     leaf awaits;
     std::unique_ptr<task_extra> extra;
     std::uint32_t resumes = 0;
+    std::uint32_t created_stack = 0;  ///< creation_stack::id; 0: none
     bool cancelled = false;
+};
+
+/// A stack that tasks were created on.
+struct creation_stack {
+    std::uint32_t id = 0;
+    std::uint64_t count = 0;           ///< tasks
+    std::vector<native_frame> frames;  ///< innermost first
+};
+
+struct creation_info {
+    text mode;  ///< null: creations were not traced
+    std::optional<std::int64_t> budget_percent;
+    std::uint64_t births = 0, missed = 0, depth = 0, stacks_taken = 0, short_stacks = 0,
+                  distinct_stacks = 0, stack_bytes = 0, stacks_left_out = 0;
 };
 
 struct trigger {
@@ -286,6 +301,8 @@ struct dump {
     std::uint64_t tasks_left_out = 0;            ///< over a limit of the dump's
     text left_out_for;                           ///< which one
     std::vector<std::uint64_t> frame_addresses;  ///< 0: not known
+    std::vector<creation_stack> creation_stacks;
+    creation_info creation;
     std::vector<thread> threads;
     std::vector<loop> loops;
     std::uint64_t stalls_seen = 0;

@@ -8,6 +8,7 @@
 
 #include "agent/base/clock.hpp"
 #include "agent/format/chain_walk.hpp"
+#include "agent/format/creation_writer.hpp"
 #include "agent/format/fragment_cache.hpp"
 #include "agent/format/json_text.hpp"
 #include "agent/format/json_writer.hpp"
@@ -15,6 +16,7 @@
 #include "agent/format/place_writer.hpp"
 #include "agent/format/task_writer.hpp"
 #include "agent/format/thread_writer.hpp"
+#include "agent/model/creation.hpp"
 #include "agent/model/snapshot.hpp"
 
 namespace corodump::format {
@@ -74,7 +76,7 @@ private:
     void write_group_chain(chain_walk::frames chain) noexcept;
     void write_tasks() noexcept;
     [[nodiscard]] std::string_view reason_to_end(std::size_t at) const noexcept;
-    [[nodiscard]] std::uint64_t room_for_the_rest() const noexcept;
+    [[nodiscard]] std::uint64_t room_for_modules() const noexcept;
     void write_left_out() noexcept;
     void write_threads() noexcept;
     void write_modules() noexcept;
@@ -99,6 +101,7 @@ private:
     std::uint64_t tasks_left_out_ = 0;
     std::string_view left_out_for_;
     std::uint64_t complete_at_ = 0;
+    std::uint64_t room_behind_ = 0;  ///< bytes that come behind the tasks, roughly
 };
 
 void sections::write() noexcept {
@@ -113,6 +116,7 @@ void sections::write() noexcept {
     write_summary();
     write_groups();
     write_tasks();
+    write_creation(out_, all_, room_for_modules());
     write_threads();
     if (all_.loops != nullptr) loop_writer(out_, walk_, all_).write(*all_.loops);
     write_modules();
@@ -332,6 +336,7 @@ void sections::write_group_chain(chain_walk::frames chain) noexcept {
 void sections::write_tasks() noexcept {
     out_.line();
     out_.member("tasks").begin_array();
+    room_behind_ = room_for_modules() + room_for_creation(all_);
     for (std::size_t at = 0; at < all_.roots.size() && !out_.failed(); ++at) {
         left_out_for_ = reason_to_end(at);
         if (!left_out_for_.empty()) {
@@ -340,7 +345,9 @@ void sections::write_tasks() noexcept {
         }
         task_walk_.prefetch(at);
         out_.line();
-        if (tasks_.write(all_.roots[at])) ++tasks_written_;
+        const bool traced = all_.creation != nullptr && at < all_.creation->of_tasks.size();
+        if (tasks_.write(all_.roots[at], traced ? &all_.creation->of_tasks[at] : nullptr))
+            ++tasks_written_;
     }
     out_.line();
     out_.end_array();
@@ -352,14 +359,13 @@ std::string_view sections::reason_to_end(std::size_t at) const noexcept {
     constexpr std::size_t tasks_per_look_at_the_clock = 64;
     const model::limits& limits = all_.limits;
     if (at >= limits.tasks) return "max_tasks";
-    if (out_.position() + room_for_the_rest() > limits.bytes) return "max_bytes";
+    if (out_.position() + room_behind_ > limits.bytes) return "max_bytes";
     const bool late = limits.deadline_ns != 0 && at % tasks_per_look_at_the_clock == 0 &&
                       base::monotonic_ns() > limits.deadline_ns;
     return late ? "deadline" : std::string_view{};
 }
 
-/// What comes behind the tasks, roughly.
-std::uint64_t sections::room_for_the_rest() const noexcept {
+std::uint64_t sections::room_for_modules() const noexcept {
     constexpr std::uint64_t bytes_of_a_module = 320;
     return 4096 +
            std::min<std::uint64_t>(all_.modules.size() * bytes_of_a_module, all_.limits.bytes / 4);

@@ -30,6 +30,7 @@ public:
         check_groups();
         check_tasks();
         check_addresses();
+        check_creation();
         check_threads();
         check_loops();
     }
@@ -64,6 +65,7 @@ private:
     void check_parent(const task& t, const path& where);
     void check_leaf(const task& t, const path& where);
     void check_addresses();
+    void check_creation();
     void check_threads();
     void check_loops();
 
@@ -248,6 +250,25 @@ void checker::check_addresses() {
     if (twice != addresses.end()) {
         tell(root_["tasks"], "the frame " + to_string(*twice) + " is in more than one chain");
     }
+}
+
+void checker::check_creation() {
+    const path where = root_["creation_stacks"];
+    std::map<std::uint32_t, std::uint64_t> counted;
+    for (const task& t : all_.tasks)
+        if (t.created_stack != 0) ++counted[t.created_stack];
+    for (std::size_t i = 0; i < all_.creation_stacks.size(); ++i) {
+        const creation_stack& said = all_.creation_stacks[i];
+        const path here = where.at(i);
+        if (i != 0 && said.count > all_.creation_stacks[i - 1].count)
+            tell(here["count"], "is larger than that of the stack before");
+        if (all_.tasks_left_out == 0)
+            must_equal(here["count"], said.count, counted[said.id], "tasks created on it");
+        counted.erase(said.id);
+    }
+    if (all_.creation.stacks_left_out == 0 && !counted.empty())
+        tell(where, "has no stack " + std::to_string(counted.begin()->first) +
+                        ", on which a task was created");
 }
 
 void checker::check_threads() {

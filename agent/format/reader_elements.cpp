@@ -27,7 +27,7 @@ constexpr std::size_t max_groups = 1024;
 
 bool in_elements(std::string_view key) {
     return key == "verdicts" || key == "groups" || key == "tasks" || key == "threads" ||
-           key == "loops" || key == "stalls" || key == "modules";
+           key == "loops" || key == "stalls" || key == "creation_stacks" || key == "modules";
 }
 
 }  // namespace
@@ -71,6 +71,8 @@ void dump_builder::member(std::string_view key, const tree& value) {
         read_left_out(value, where);
     } else if (key == "stalls_seen" && value[0].kind == node_kind::unsigned_integer) {
         dump_.stalls_seen = value[0].whole;
+    } else if (key == "creation" && value[0].kind == node_kind::object) {
+        read_creation(value, where);
     } else {
         log_.unusable(where, value[0].offset,
                       "is " + std::string(describe(value[0].kind)) + ", expected an array");
@@ -94,6 +96,8 @@ void dump_builder::element(std::string_view key, std::uint64_t index, const tree
         read_loop(value, where);
     } else if (key == "stalls") {
         read_stall(value, where);
+    } else if (key == "creation_stacks") {
+        read_creation_stack(value, where);
     } else {
         read_module(value, where);
     }

@@ -40,12 +40,13 @@ public:
     void finish(std::uint64_t offset);
 
 private:
-    static constexpr std::array<std::string_view, 14> members = {
-        "format", "format_version", "dump",    "process", "verdicts",    "summary", "groups",
-        "tasks",  "left_out",       "threads", "loops",   "stalls_seen", "stalls",  "modules"};
+    static constexpr std::array<std::string_view, 16> members = {
+        "format", "format_version", "dump",     "process",         "verdicts", "summary",
+        "groups", "tasks",          "left_out", "creation_stacks", "creation", "threads",
+        "loops",  "stalls_seen",    "stalls",   "modules"};
     /// Added to format 1: dumps of earlier versions do not have them.
-    static constexpr std::array<std::string_view, 5> optional_members = {
-        "left_out", "threads", "loops", "stalls_seen", "stalls"};
+    static constexpr std::array<std::string_view, 7> optional_members = {
+        "left_out", "creation_stacks", "creation", "threads", "loops", "stalls_seen", "stalls"};
 
     [[nodiscard]] object_fields fields(const tree& json, std::uint32_t at, const path& where) {
         return {log_, *dump_.pool, json, at, where};
@@ -81,6 +82,8 @@ private:
     void read_native_stack(object_fields& in, const tree& json, task& out);
     void read_native_frames(const tree& json, std::optional<std::uint32_t> array, const path& where,
                             std::vector<native_frame>& out);
+    void read_creation_stack(const tree& json, const path& where);
+    void read_creation(const tree& json, const path& where);
     void read_thread(const tree& json, const path& where);
     void read_loop(const tree& json, const path& where);
     void read_callbacks(object_fields& in, const tree& json, loop& out);

@@ -1,4 +1,5 @@
 // The part of dump_builder that reads one task: by far the most of a dump.
+#include <algorithm>
 #include <cstddef>
 #include <cstdint>
 #include <memory>
@@ -17,6 +18,7 @@ namespace corodump::format {
 namespace {
 
 constexpr std::size_t max_frames = 256;
+constexpr std::int64_t max_stack = 0xffffffff;
 constexpr std::uint32_t max_resumes = 0x7fffffff;
 
 bool is_scalar(node_kind kind) {
@@ -92,6 +94,10 @@ void dump_builder::read_created(object_fields& in, const tree& json, task& out) 
         out.created_at = dump_.pool->intern(shape);
     }
     created.read("by", need::nullable, out.created_by);
+    std::optional<std::int64_t> stack;
+    created.read("stack", need::optional_or_null, stack);
+    out.created_stack =
+        static_cast<std::uint32_t>(std::clamp<std::int64_t>(stack.value_or(0), 0, max_stack));
     created.finish();
 }
 

@@ -89,7 +89,7 @@ char* task_writer::put_age(char* to, std::uint32_t since_tick) const noexcept {
     return put_seconds(to, ticks * microseconds_per_tick_ / 1000);
 }
 
-bool task_writer::write(std::uint32_t root_index) noexcept {
+bool task_writer::write(std::uint32_t root_index, const model::birth* birth) noexcept {
     const chain_walk::frames chain = walk_.follow(root_index);
     if (chain.empty()) return false;
     const model::frame& root = *chain.front();
@@ -100,7 +100,7 @@ bool task_writer::write(std::uint32_t root_index) noexcept {
     if (given_.has_labels()) write_labels();
     // What a library puts around a service's coroutine is not where the task comes from.
     const auto own = std::ranges::find_if(chain, [](const auto* f) { return !f->library; });
-    write_created(own == chain.end() ? root : **own);
+    write_created(own == chain.end() ? root : **own, birth);
     if (root.parent != model::no_index) write_awaited_by(root);
     if (last.first_child != model::no_index) write_children(last);
     if (const std::uint64_t cut = walk_.last_cut(); cut != 0)
@@ -148,10 +148,25 @@ void task_writer::write_labels() noexcept {
     out_.commit(put(out_.reserve(number_room), "}"));
 }
 
-void task_writer::write_created(const model::frame& root) noexcept {
+void task_writer::write_created(const model::frame& root, const model::birth* birth) noexcept {
     out_.commit(put(out_.reserve(number_room), ",\"created\":{\"location\":{"));
     places_.write({.site = 0, .definition = root.definition});
-    out_.commit(put(out_.reserve(number_room), "},\"by\":null}"));
+    char* to = put(out_.reserve(128), "},\"by\":");
+    to = birth == nullptr || birth->creator == 0 ? put(to, "null") : put_creator(to, *birth);
+    if (birth != nullptr && all_.creation->takes_stacks()) {
+        to = put(to, ",\"stack\":");
+        to = birth->stack == 0 ? put(to, "null") : put_decimal(to, birth->stack);
+    }
+    out_.commit(put(to, "}"));
+}
+
+/// The creator's task while it lives; afterwards what is left of the creator is its own id.
+char* task_writer::put_creator(char* to, const model::birth& birth) const noexcept {
+    model::frame gone;
+    gone.address = birth.creator;
+    gone.generation = birth.creator_generation;
+    const bool lives = birth.creator_task < all_.frames.size();
+    return put(put_id(put(to, "\""), lives ? all_.frames[birth.creator_task] : gone), "\"");
 }
 
 void task_writer::write_awaited_by(const model::frame& root) noexcept {

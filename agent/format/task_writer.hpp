@@ -23,6 +23,7 @@
 #include "agent/format/json_writer.hpp"
 #include "agent/format/place_writer.hpp"
 #include "agent/format/task_given.hpp"
+#include "agent/model/creation.hpp"
 #include "agent/model/snapshot.hpp"
 
 namespace corodump::format {
@@ -38,8 +39,9 @@ public:
     task_writer(json_writer& out, place_writer& places, chain_walk& walk,
                 const model::snapshot& all, model::details& details) noexcept;
 
-    /// The task that `root` heads, as one element; false where `root` is no frame.
-    bool write(std::uint32_t root) noexcept;
+    /// The task that `root` heads, as one element; false where `root` is no frame. `birth`: null
+    /// where creations are not traced.
+    bool write(std::uint32_t root, const model::birth* birth = nullptr) noexcept;
 
     /// The id of a frame, without quotes; at most `id_room` bytes.
     [[nodiscard]] static char* put_id(char* to, const model::frame& frame) noexcept {
@@ -58,7 +60,8 @@ public:
 private:
     void write_head(const model::frame& root, const model::frame& leaf) noexcept;
     void write_labels() noexcept;
-    void write_created(const model::frame& root) noexcept;
+    void write_created(const model::frame& root, const model::birth* birth) noexcept;
+    [[nodiscard]] char* put_creator(char* to, const model::birth& birth) const noexcept;
     void write_awaited_by(const model::frame& root) noexcept;
     void write_children(const model::frame& leaf) noexcept;
     void write_frame(const model::frame& frame, bool first) noexcept;

@@ -250,6 +250,7 @@ struct limits {
 };
 
 struct loops;
+struct creation;  // creation.hpp
 
 struct snapshot {
     std::string_view id;
@@ -270,6 +271,7 @@ struct snapshot {
     std::span<const thread> threads;
     std::uint64_t threads_left_out = 0;
     const model::loops* loops = nullptr;  ///< null: there are none, and there was no stall
+    const model::creation* creation = nullptr;  ///< null: creations are not traced
     std::span<const module> modules;
     model::details* details = nullptr;
 

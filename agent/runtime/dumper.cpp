@@ -131,6 +131,7 @@ void dumper::add_threads(model::snapshot& to) noexcept {
     snapshot::threads_options options;
     options.watchdog_tid = static_cast<std::int32_t>(::syscall(SYS_gettid));
     builder_.add_threads(options);
+    builder_.add_creation_stacks();
     to.modules = code_.modules();  // a stack may have led into images that were mapped meanwhile
 }
 

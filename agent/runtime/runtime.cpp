@@ -18,6 +18,7 @@
 #include "agent/runtime/dumper.hpp"
 #include "agent/runtime/stall_monitor.hpp"
 #include "agent/sources/loops.hpp"
+#include "agent/sources/births.hpp"
 #include "agent/sources/pool.hpp"
 #include "agent/sources/stack_signal.hpp"
 #include "agent/triggers/process_hooks.hpp"
@@ -187,6 +188,15 @@ base::config defaults_from(const corodump_options_v1& options) {
                     defaults.stall_threshold_ms);
     defaults.dump_on_stall = (options.flags & CORODUMP_DUMP_ON_STALL) != 0;
     defaults.count_callbacks = (options.flags & CORODUMP_COUNT_CALLBACKS) != 0;
+    take_number(options.creation_budget_percent, base::percent_range, "creation_budget_percent",
+                defaults.creation_budget_percent);
+    take_number(options.creation_depth, base::creation_depth_range, "creation_depth",
+                defaults.creation_depth);
+    defaults.creators = options.creators != 0;
+    if (options.creation_stacks <= static_cast<std::uint32_t>(base::stack_tracing::all))
+        defaults.creation_stacks = static_cast<base::stack_tracing>(options.creation_stacks);
+    else
+        log_problem("options::creation_stacks is not known to this agent: off");
     if (options.redact != nullptr) defaults.redact = base::redaction::parse(options.redact);
     return defaults;
 }
@@ -209,6 +219,20 @@ void count_runs(bool wanted) noexcept {
     if (wanted && loop == 0)
         loop = corodump_loop_open_v1(name.data(), name.size(), name.data(), name.size(), 0, 0);
     if (loop != 0) sources::count_runs(wanted ? loop : 0);
+}
+
+void trace_creations() noexcept {
+    static_assert(static_cast<int>(base::stack_tracing::sampled) ==
+                      static_cast<int>(sources::stack_mode::sampled) &&
+                  static_cast<int>(base::stack_tracing::all) ==
+                      static_cast<int>(sources::stack_mode::all));
+    const base::config& config = parts().config;
+    const int error = sources::configure_births(
+        {.creators = config.creators,
+         .stacks = static_cast<sources::stack_mode>(config.creation_stacks),
+         .budget_percent = static_cast<std::uint32_t>(config.creation_budget_percent),
+         .depth = static_cast<std::uint32_t>(config.creation_depth)});
+    if (error != 0) log_problem("no memory for creation stacks: none are taken");
 }
 
 int start_threads() noexcept {
@@ -270,6 +294,7 @@ int install_parts(const corodump_options_v1& options) {
     parts().stalls.begin(parts().config);
     count_runs(parts().config.count_callbacks);
     const int error = start_threads();
+    if (error == 0) trace_creations();
     sources::set_slow_path_hook(revive);
     return error;
 }
@@ -315,6 +340,7 @@ void corodump_uninstall_v1(int leaving) noexcept {
     if (error == EBUSY) log_problem("the signal's handler is not the agent's any more: left alone");
     static_cast<void>(watch.stop(std::chrono::seconds(10)));
     corodump::sources::count_runs(0);
+    corodump::sources::stop_births();
     corodump::sources::uninstall_stack_signal();
     parts().beacon.lower();
 }

@@ -55,8 +55,7 @@ void diagnosis::gather_resources() noexcept {
     const auto to = memory_.allocate_span<analysis::resource>(known.size());
     for (std::size_t i = 0; i < to.size(); ++i) {
         const known_resource& r = known[i];
-        to[i] = {r.kind, r.name,  r.held, r.capacity, r.owners, r.whole, r.has_ended_owners,
-                 0,      0.0};
+        to[i] = {r.kind, r.name, r.held, r.capacity, r.owners, r.whole, r.has_ended_owners, 0, 0.0};
     }
     for (const overview::wait& w : seen_.waits()) {
         if (w.resource >= to.size()) continue;
@@ -76,8 +75,8 @@ void diagnosis::gather_sites() noexcept {
         const model::site_count& counted = snapshot_.summary.by_await_site[i];
         to[i] = {.where = details_.where(counted.site),
                  .awaitable = counted.awaitable,
-                 .sort = sort_of(details_.awaited(leaf), resource_of(s.example) !=
-                                                             analysis::no_resource),
+                 .sort = sort_of(details_.awaited(leaf),
+                                 resource_of(s.example) != analysis::no_resource),
                  .tasks = seen[i].count,
                  .oldest_seconds = s.oldest * snapshot_.seconds_per_tick,
                  .newest_seconds = s.newest * snapshot_.seconds_per_tick,
@@ -268,10 +267,14 @@ void diagnosis::put(analysis::place_of which) {
     const model::location where = details_.where(snapshot_.frames[own].site);
     piece_.append(where.function.empty() ? "a function without a name" : where.function);
     if (!where.file.empty())
-        piece_.append(" (").append(base_name(where.file)).append(':').decimal(where.line).append(')');
+        piece_.append(" (")
+            .append(base_name(where.file))
+            .append(':')
+            .decimal(where.line)
+            .append(')');
     if (f.activity != model::activity::suspended) {
-        piece_.append(", which ").append(f.activity == model::activity::running ? "runs"
-                                                                                 : "was not started");
+        piece_.append(", which ")
+            .append(f.activity == model::activity::running ? "runs" : "was not started");
         return;
     }
     const std::string_view awaitable = details_.awaited(f).awaitable;

@@ -14,8 +14,8 @@
 #include "agent/base/text.hpp"
 #include "agent/model/loops.hpp"
 #include "agent/model/snapshot.hpp"
-#include "agent/snapshot/births.hpp"
 #include "agent/snapshot/frame_details.hpp"
+#include "agent/snapshot/growth_watch.hpp"
 #include "agent/snapshot/overview.hpp"
 
 namespace corodump::snapshot {

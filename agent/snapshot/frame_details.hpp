@@ -39,7 +39,7 @@ struct known_resource {
     std::string_view kind, name;
     std::span<const std::uint32_t> owners;  ///< root frames, each once; no_index: not alive
     std::uint32_t capacity = 0, held = 0;
-    bool whole = false;  ///< every holder is known
+    bool whole = false;             ///< every holder is known
     bool has_ended_owners = false;  ///< some were tasks, and have ended
 };
 

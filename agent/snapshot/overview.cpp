@@ -10,7 +10,7 @@ using model::no_index;
 
 constexpr std::size_t max_groups = 1024;
 constexpr std::size_t max_listed = 64;
-constexpr double unstarted_seconds = 5;   ///< from here on it is noted; the rule decides
+constexpr double unstarted_seconds = 5;  ///< from here on it is noted; the rule decides
 constexpr unsigned max_children = 4096;
 
 std::uint64_t mix(std::uint64_t hash, std::uint64_t value) noexcept {
@@ -35,8 +35,8 @@ overview::overview(base::arena& memory, model::snapshot& of, frame_details& deta
     : memory_(memory),
       snapshot_(of),
       details_(details),
-      sites_(memory.allocate_zeroed<analysis::counted<site_range>>(
-          places_for(of.roots.size(), 2048))),
+      sites_(
+          memory.allocate_zeroed<analysis::counted<site_range>>(places_for(of.roots.size(), 2048))),
       objects_(memory.allocate_zeroed<analysis::counted<const known_resource*>>(
           places_for(of.roots.size(), 2048))),
       groups_(memory.allocate_zeroed<analysis::counted<range>>(
@@ -78,7 +78,8 @@ void overview::note_standing(std::uint32_t root, const model::frame& leaf) noexc
 /// What the awaitable says of its own readiness, and of the children it counts.
 void overview::note_told(std::uint32_t root, const model::frame& leaf,
                          const sources::description_facts& told) noexcept {
-    const double rest = leaf.suspended_tick == 0 ? 0 : seconds(snapshot_.now_tick - leaf.suspended_tick);
+    const double rest =
+        leaf.suspended_tick == 0 ? 0 : seconds(snapshot_.now_tick - leaf.suspended_tick);
     if (told.ready && rest > 0 && details_.still(leaf)) standing_.ready.add(root, rest);
     if (!told.joins || joins_used_ == std::size(joins_) || !details_.still(leaf)) return;
     analysis::join& to = joins_[joins_used_];

@@ -36,6 +36,7 @@ model::snapshot& snapshot_builder::build(const build_options& options) noexcept 
     snapshot_.limits = options.limits;
     index_ = nullptr;
     overview_ = nullptr;
+    creation_ = nullptr;
     warnings_used_ = 0;
     warnings_ = memory_.allocate_span<std::string_view>(max_warnings);
     snapshot_.now_tick =
@@ -67,6 +68,7 @@ model::snapshot& snapshot_builder::build(const build_options& options) noexcept 
     snapshot_.counts.cut = chains_.cut;
     snapshot_.details = details;
     sort_roots(chains_.roots);
+    add_creation();
     overview_ = make_in<overview>(memory_, memory_, snapshot_, *details);
     if (overview_ != nullptr) overview_->make();
     note_losses(chains_);
@@ -77,7 +79,7 @@ void snapshot_builder::conclude() noexcept {
     if (overview_ == nullptr) return;
     auto* const judge = make_in<diagnosis>(memory_, memory_, snapshot_, *details_, *overview_);
     if (judge == nullptr) return;
-    judge->make(cycle_heads(chains_), births_.compare(memory_, snapshot_));
+    judge->make(cycle_heads(chains_), growth_.compare(memory_, snapshot_));
 }
 
 std::uint64_t snapshot_builder::sort_key(std::uint32_t root) const noexcept {
@@ -104,6 +106,20 @@ void snapshot_builder::add_threads(const threads_options& options) noexcept {
 
 void snapshot_builder::add_loops(const stall_ring& stalls) noexcept {
     snapshot_.loops = loop_section(memory_, code_, index_).make(stalls);
+}
+
+void snapshot_builder::add_creation() noexcept {
+    if (!sources::births_configured().creators) return;
+    creation_ = make_in<creation_section>(memory_, memory_, snapshot_, *index_);
+    if (creation_ == nullptr || !creation_->take()) {
+        creation_ = nullptr;
+        return warn("no memory to tell who created the tasks");
+    }
+    snapshot_.creation = &creation_->result();
+}
+
+void snapshot_builder::add_creation_stacks() noexcept {
+    if (creation_ != nullptr) creation_->name(code_, snapshot_.limits.deadline_ns);
 }
 
 /// Longest suspended first. Tasks that do not wait come last, in the order of their frames.

@@ -17,9 +17,10 @@
 
 #include "agent/base/arena.hpp"
 #include "agent/model/snapshot.hpp"
-#include "agent/snapshot/births.hpp"
 #include "agent/snapshot/chains.hpp"
+#include "agent/snapshot/creation.hpp"
 #include "agent/snapshot/frame_details.hpp"
+#include "agent/snapshot/growth_watch.hpp"
 #include "agent/snapshot/overview.hpp"
 #include "agent/snapshot/stalls.hpp"
 #include "agent/snapshot/threads.hpp"
@@ -49,9 +50,12 @@ public:
     /// Adds the verdicts, from all that is there.
     void conclude() noexcept;
     /// In a forked child: what came before was the parent's.
-    void forget() noexcept { births_.forget(); }
+    void forget() noexcept { growth_.forget(); }
     /// Behind the threads, whose images it uses.
     void add_loops(const stall_ring& stalls) noexcept;
+    /// Names the stacks that tasks were created on. After the threads: they may lead to images that
+    /// were mapped meanwhile.
+    void add_creation_stacks() noexcept;
     /// `text` is copied. Beyond max_warnings it is dropped.
     void warn(std::string_view text) noexcept;
 
@@ -59,6 +63,7 @@ private:
     [[nodiscard]] std::uint64_t sort_key(std::uint32_t root) const noexcept;
     void sort_roots(std::uint64_t roots) noexcept;
     void note_losses(const chain_counts& chains) noexcept;
+    void add_creation() noexcept;
 
     base::arena& memory_;
     code_names& code_;
@@ -67,7 +72,8 @@ private:
     frame_details* details_ = nullptr;
     overview* overview_ = nullptr;
     chain_counts chains_;
-    births births_;
+    growth_watch growth_;
+    creation_section* creation_ = nullptr;
     std::span<std::string_view> warnings_;
     std::size_t warnings_used_ = 0;
 };

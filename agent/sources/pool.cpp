@@ -9,6 +9,8 @@
 #include <cstring>
 #include <new>
 
+#include "agent/sources/births.hpp"
+
 using corodump::detail::free_list;
 using corodump::detail::layout_version;
 using corodump::detail::record;
@@ -24,6 +26,7 @@ using corodump::detail::thread_state;
 
 extern "C" {
 std::atomic<std::uint64_t> corodump_clock_v1{1};
+std::atomic<std::uint32_t> corodump_switches_v1{0};
 slot corodump_sink_v1{};
 const corodump::detail::site_data corodump_unnamed_v1{"", "", 0, 0};
 }
@@ -218,6 +221,7 @@ void empty_slab(slab_header* slab) noexcept {
     slab->free_count = 0;
     constexpr std::size_t page = 4096;
     madvise(reinterpret_cast<char*>(slab) + page, slab_bytes - page, MADV_DONTNEED);
+    trim_births(*slab);
 }
 
 /// Gives an object back. Under the lock.
@@ -335,6 +339,7 @@ thread_state* attach() noexcept {
     for (std::size_t i = 0; i < size_classes; ++i)
         node->state.lists[i].limit = bypass ? 0 : 2 * batch_of(i);
     note_tid(node->state);
+    node->births.forget_thread();
     node->state.last_frame = nullptr;
     node->state.running.store(idle(), std::memory_order_relaxed);
     corodump_thread_v1 = &node->state;
@@ -427,10 +432,6 @@ std::uint64_t runs_loop() noexcept {
     return counted_loop.load(std::memory_order_relaxed);
 }
 
-record* record_of_running(std::uintptr_t running) noexcept {
-    return reinterpret_cast<record*>(running & ~std::uintptr_t{1});
-}
-
 /// The thread is inside of `running` now, and of `depth` others.
 static void stand_in(thread_state& thread, record* running, std::uint32_t depth) noexcept {
     thread.depth.store(depth, std::memory_order_release);
@@ -438,6 +439,10 @@ static void stand_in(thread_state& thread, record* running, std::uint32_t depth)
     thread.running.store(depth == 0 ? own | idle() : own | 1U, std::memory_order_release);
     note_switch(thread);
     if (running == nullptr) note_run(end_callback);
+}
+
+[[gnu::always_inline]] static inline std::uintptr_t frame_pointer() noexcept {
+    return reinterpret_cast<std::uintptr_t>(__builtin_frame_address(0));
 }
 
 const thread_node* first_thread() noexcept {
@@ -494,6 +499,7 @@ slot* corodump_slot_v1(const void* frame) noexcept {
     made->frame_bytes.store(sized ? thread->last_frame_bytes : 0, std::memory_order_relaxed);
     if (sized) thread->last_frame_bytes = 0;
     made->frame.store(frame, std::memory_order_release);
+    if (births_wanted()) note_birth(&made->tracked, frame_pointer());
     return made;
 }
 

@@ -14,6 +14,7 @@
 #include <cstdint>
 
 #include "agent/sources/loops.hpp"
+#include "agent/sources/thread_births.hpp"
 
 namespace corodump::sources {
 
@@ -44,10 +45,13 @@ struct thread_node {
     std::atomic<std::uint32_t> switches;  ///< into and out of coroutines inside of others
     sighting seen;                        ///< the watchdog's own
     std::uint64_t reported[2];            ///< likewise: the run of a coroutine that it told of last
+    thread_births births;
 };
 [[nodiscard]] const thread_node* first_thread() noexcept;
 /// What `thread_state::running` means: nullptr where the thread is inside of none.
-[[nodiscard]] detail::record* record_of_running(std::uintptr_t running) noexcept;
+[[nodiscard]] inline detail::record* record_of_running(std::uintptr_t running) noexcept {
+    return reinterpret_cast<detail::record*>(running & ~std::uintptr_t{1});
+}
 
 /// From here on each run of a coroutine is a callback of this loop; 0: no longer. All runs then
 /// take the slow path, since a thread in no coroutine looks as if it were in one: `running` is 1.

@@ -34,11 +34,15 @@ struct corodump_options_v1 {
     std::uint64_t max_frames;  ///< 0: 2,000,000
     std::uint64_t max_bytes;   ///< 0: 1 GiB
     std::uint32_t max_depth;   ///< 0: 256
-    std::uint32_t max_text_bytes;          ///< 0: 1,024
-    std::uint32_t deadline_ms;             ///< 0: 5,000
-    std::uint32_t interval_ms;             ///< 0: 200
-    std::uint32_t stall_threshold_ms;      ///< 0: 50; CORODUMP_NO_STALLS
-    std::uint32_t stall_dump_interval_ms;  ///< 0: 60,000
+    std::uint32_t max_text_bytes;           ///< 0: 1,024
+    std::uint32_t deadline_ms;              ///< 0: 5,000
+    std::uint32_t interval_ms;              ///< 0: 200
+    std::uint32_t stall_threshold_ms;       ///< 0: 50; CORODUMP_NO_STALLS
+    std::uint32_t stall_dump_interval_ms;   ///< 0: 60,000
+    std::uint32_t creators;                 ///< not 0: note who creates each coroutine
+    std::uint32_t creation_stacks;          ///< 0: off; 1: sampled; 2: all
+    std::uint32_t creation_budget_percent;  ///< 0: 1
+    std::uint32_t creation_depth;           ///< 0: 20
 };
 /// 0 or an errno: EALREADY (an agent runs), EAGAIN (no thread could be made), ECANCELED (off by
 /// CORODUMP_OFF or in a set-user-id program), EINVAL.
@@ -53,6 +57,13 @@ CORODUMP_API int corodump_dump_v1(char* path, std::size_t path_bytes,
 
 namespace corodump {
 inline namespace abi_v1 {
+
+/// Whether the stack is noted that a coroutine is created on.
+enum class creation_stacks : std::uint32_t {
+    off,
+    sampled,  ///< of some, as many as cost options::creation_budget_percent
+    all
+};
 
 /// The environment has a variable for each, which wins: the README has the table.
 struct options {
@@ -80,6 +91,13 @@ struct options {
     std::uint32_t max_files = 0;  ///< dumps of this service kept in the directory; 0: 16
     /// Comma-separated patterns of names whose values are not shown; empty: the default; "none".
     std::string redact;
+    /// Whether it is noted which task creates each coroutine; so it is with creation stacks, too.
+    bool creators = false;
+    /// Taken by frame pointers, so they end in code that was compiled without them.
+    corodump::creation_stacks creation_stacks = creation_stacks::off;
+    /// Of each thread's time, for sampled stacks; from 1 to 100; 0: 1.
+    std::uint32_t creation_budget_percent = 0;
+    std::uint32_t creation_depth = 0;  ///< frames of such a stack, from 1 to 32; 0: 20
 };
 
 /// Errors: as corodump_install_v1, in std::generic_category. Nothing is changed then, and the
@@ -106,6 +124,10 @@ struct options {
     plain.stall_dump_interval_ms = static_cast<std::uint32_t>(chosen.stall_dump_interval.count());
     if (chosen.dump_on_stall) plain.flags |= CORODUMP_DUMP_ON_STALL;
     if (chosen.count_callbacks) plain.flags |= CORODUMP_COUNT_CALLBACKS;
+    plain.creators = chosen.creators ? 1 : 0;
+    plain.creation_stacks = static_cast<std::uint32_t>(chosen.creation_stacks);
+    plain.creation_budget_percent = chosen.creation_budget_percent;
+    plain.creation_depth = chosen.creation_depth;
     return {corodump_install_v1(&plain), std::generic_category()};
 }
 /// Ends the agent's threads and gives the signal back. Frames stay tracked.

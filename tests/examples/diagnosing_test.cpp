@@ -56,12 +56,16 @@ INSTANTIATE_TEST_SUITE_P(
     testing::Values(
         example{"hang", "wait_cycle", "error",
                 "lock 'savings' (1 of 1 taken), lock 'wages' (1 of 1 taken) are taken by 2 tasks"},
-        example{"slowdown", "exhausted", "warning", "pool 'backend' is exhausted: 2 of 2 taken, 38 tasks"},
+        example{"slowdown", "exhausted", "warning",
+                "pool 'backend' is exhausted: 2 of 2 taken, 38 tasks"},
         example{"intermittent_error", "resource_leak", "warning",
                 "pool 'backend' was not given back: it is held by a task that has ended"},
-        example{"lost_wakeup", "lost_wakeup", "warning", "1 task is suspended on what is ready already"},
-        example{"fan_in", "lost_child", "warning", "for 1 more child to end, of which there is none"},
-        example{"never_started", "never_resumed", "warning", "3 tasks were created and never started"},
+        example{"lost_wakeup", "lost_wakeup", "warning",
+                "1 task is suspended on what is ready already"},
+        example{"fan_in", "lost_child", "warning",
+                "for 1 more child to end, of which there is none"},
+        example{"never_started", "never_resumed", "warning",
+                "3 tasks were created and never started"},
         example{"memory_growth", "growth", "warning", "watch_session"}),
     [](const auto& one) { return std::string(one.param.program); });
 

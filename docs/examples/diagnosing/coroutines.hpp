@@ -6,9 +6,9 @@
 #include <unistd.h>
 
 #include <chrono>
-#include <coroutine>
 #include <corodump/agent.hpp>
 #include <corodump/task.hpp>
+#include <coroutine>
 #include <deque>
 #include <exception>
 #include <thread>

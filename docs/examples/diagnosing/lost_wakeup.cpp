@@ -19,8 +19,8 @@ struct mailbox {
         mailbox& of;
         bool await_ready() const noexcept { return of.letters != 0; }
         void await_suspend(std::coroutine_handle<> handle) const {
-            of.deliver();          // the producer, on another thread, comes just now ...
-            of.waiting = handle;   // ... and finds nobody to wake
+            of.deliver();         // the producer, on another thread, comes just now ...
+            of.waiting = handle;  // ... and finds nobody to wake
         }
         int await_resume() const noexcept { return of.letters--; }
         // corodump: what it waits for, and when that is there

@@ -183,8 +183,18 @@ struct slab_header {
     void* free_objects;
     slab_header* next;
     slab_header* previous;
+    std::atomic<void*>
+        births;  ///< what the agent notes of its objects' creation; null: nothing yet
 };
 static_assert(sizeof(slab_header) <= slab_header_bytes);
+
+/// What the agent wants to be told of: bits of corodump_switches_v1.
+enum switch_bits : std::uint32_t {
+    switch_births = 1,
+    switch_ends = 2,
+    switch_callbacks = 4,
+    switch_profile = 8
+};
 
 /// Objects of up to 1,024 bytes in steps of 16, to 8,192 in steps of 128; larger frames are
 /// malloc'd.
@@ -229,6 +239,8 @@ extern "C" {
 /// Coarse clock, written by the watchdog. High half: ticks of 8 ms, 0 until an agent runs; low
 /// half: 1, so that one addition makes a record's `suspended` of it.
 extern CORODUMP_API std::atomic<std::uint64_t> corodump_clock_v1;
+/// switch_bits; 0 without an agent. Read relaxed.
+extern CORODUMP_API std::atomic<std::uint32_t> corodump_switches_v1;
 /// Takes the stores of a frame for which there is no record. Never live.
 extern CORODUMP_API corodump::detail::slot corodump_sink_v1;
 /// The definition of a coroutine whose promise did not say where it is.
@@ -244,6 +256,9 @@ CORODUMP_API corodump::detail::slot* corodump_slot_v1(const void* frame) noexcep
 /// Ends what `word` (a frame_tag's) refers to: its slot or side record.
 CORODUMP_API void corodump_untag_v1(std::uintptr_t word) noexcept;
 CORODUMP_API bool corodump_pooled_v1(const void* frame) noexcept;
+/// Under switch_births: what allocation returned, for a coroutine that is about to begin. Returns
+/// it. (Of a frame that is not in the pool the agent knows by its slot.)
+CORODUMP_API void* corodump_born_v1(void* frame) noexcept;
 CORODUMP_API void corodump_enter_v1(corodump::detail::record* running) noexcept;
 CORODUMP_API void corodump_leave_v1(corodump::detail::record* running) noexcept;
 CORODUMP_API corodump::detail::side_record* corodump_side_v1(corodump::detail::record*) noexcept;

@@ -38,18 +38,23 @@ namespace detail {
     return frame;
 #else
     const std::size_t index = class_of(bytes + sizeof(record));
-    if (index < size_classes) {
+    record* head = nullptr;
+    void* frame = nullptr;
+    if (index < size_classes) head = thread->lists[index].head;
+    if (head != nullptr) [[likely]] {
         free_list& list = thread->lists[index];
-        if (record* const head = list.head; head != nullptr) [[likely]] {
-            list.head =
-                static_cast<record*>(const_cast<void*>(head->site.load(std::memory_order_relaxed)));
-            --list.count;
-            void* const frame = head + 1;
-            thread->last_frame = frame;
-            return frame;
-        }
+        list.head =
+            static_cast<record*>(const_cast<void*>(head->site.load(std::memory_order_relaxed)));
+        --list.count;
+        frame = head + 1;
+        thread->last_frame = frame;
+    } else {
+        frame = corodump_allocate_v1(bytes);
     }
-    return corodump_allocate_v1(bytes);
+    // One call for both ways, so that equal creations have equal stacks.
+    if ((corodump_switches_v1.load(std::memory_order_relaxed) & switch_births) != 0) [[unlikely]]
+        return corodump_born_v1(frame);
+    return frame;
 #endif
 }
 

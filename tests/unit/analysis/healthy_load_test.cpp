@@ -33,15 +33,15 @@ public:
         holders_.clear();
         for (std::size_t i = 0; i < working_.size(); ++i)
             holders_.push_back(static_cast<std::uint32_t>(i));
-        pool_ = {{"pool", "backend", static_cast<std::uint32_t>(working_.size()), pool_size, holders_,
-                  true, false, queue_.size(), queue_.empty() ? 0.0 : age(queue_.front().since)}};
+        pool_ = {{"pool", "backend", static_cast<std::uint32_t>(working_.size()), pool_size,
+                  holders_, true, false, queue_.size(),
+                  queue_.empty() ? 0.0 : age(queue_.front().since)}};
         of.resources = pool_;
         add_sites();
         of.sites = sites_;
         of.suspended = queue_.size() + working_.size() + sessions_.size() + 1;
         joins_.clear();
-        if (!working_.empty())
-            joins_.push_back({90'000, 1, 3, 1, 0, age(working_.front().since)});
+        if (!working_.empty()) joins_.push_back({90'000, 1, 3, 1, 0, age(working_.front().since)});
         of.joins = joins_;
         busy_.clear();
         if (batch_since_ != never)
@@ -62,8 +62,8 @@ private:
     static constexpr long never = 1'000'000;
 
     struct request {
-        long since;     ///< when it began to wait, or to work
-        double needs;   ///< seconds of work
+        long since;    ///< when it began to wait, or to work
+        double needs;  ///< seconds of work
     };
 
     double uniform(double from, double to) {
@@ -94,10 +94,20 @@ private:
         }
     }
     void add_sites() {
-        sites_ = {{{"session", "session.cpp", 20, false}, "async_read", wait_sort::input_output,
-                   sessions_.size(), age(sessions_.empty() ? now_ : sessions_.front()), 0, 1},
-                  {{"acquire", "pool.cpp", 9, false}, "channel", wait_sort::resource, queue_.size(),
-                   queue_.empty() ? 0 : age(queue_.front().since), 0, 2}};
+        sites_ = {{{"session", "session.cpp", 20, false},
+                   "async_read",
+                   wait_sort::input_output,
+                   sessions_.size(),
+                   age(sessions_.empty() ? now_ : sessions_.front()),
+                   0,
+                   1},
+                  {{"acquire", "pool.cpp", 9, false},
+                   "channel",
+                   wait_sort::resource,
+                   queue_.size(),
+                   queue_.empty() ? 0 : age(queue_.front().since),
+                   0,
+                   2}};
     }
 
     [[nodiscard]] double rest_seconds(std::uint32_t task) const noexcept override {
@@ -129,8 +139,8 @@ TEST(HealthyLoad, GivesNoErrorInAnHourHoweverBusy) {
             busy.second();
             const auto said = busy.look();
             for (const test::written_verdict& v : said.all)
-                EXPECT_NE(v.severity, "error") << "seed " << seed << ", second " << second << ": "
-                                               << v.statement;
+                EXPECT_NE(v.severity, "error")
+                    << "seed " << seed << ", second " << second << ": " << v.statement;
             warnings += said.count("warning");
         }
         // A pool that is all taken for seconds is worth a word: the load was no idle one.

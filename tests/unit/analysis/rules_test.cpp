@@ -52,9 +52,10 @@ TEST_F(rules, NameThePoolsOfADeadlockTheirHoldersAndAllWhoWait) {
     ASSERT_EQ(found.all.size(), 1U);
     EXPECT_EQ(found.all[0].kind, "wait_cycle");
     EXPECT_EQ(found.all[0].severity, "error");
-    EXPECT_EQ(found.all[0].statement,
-              "Deadlock: pool 'stock' (2 of 2 taken) is exhausted by 2 tasks, task 1 and task 2, which "
-              "all wait for it themselves; 3 tasks wait in all.");
+    EXPECT_EQ(
+        found.all[0].statement,
+        "Deadlock: pool 'stock' (2 of 2 taken) is exhausted by 2 tasks, task 1 and task 2, which "
+        "all wait for it themselves; 3 tasks wait in all.");
     EXPECT_EQ(found.all[0].tasks, (std::vector<std::uint32_t>{1, 2}));
     EXPECT_EQ(found.all[0].evidence[1], "task 2 holds pool 'stock' and waits for pool 'stock'");
 }
@@ -64,8 +65,9 @@ TEST_F(rules, WarnOfAnExhaustedPoolWhoseHoldersMove) {
     add_pool(2, 2, 200, 31.0);
     const auto found = judged(all).of("exhausted");
     EXPECT_EQ(found.severity, "warning");
-    EXPECT_EQ(found.statement,
-              "pool 'stock' is exhausted: 2 of 2 taken, 200 tasks wait for it, the longest for 31 s.");
+    EXPECT_EQ(
+        found.statement,
+        "pool 'stock' is exhausted: 2 of 2 taken, 200 tasks wait for it, the longest for 31 s.");
     ASSERT_EQ(found.evidence.size(), 2U);
     EXPECT_EQ(found.evidence[0], "task 1 holds it and stands in the place of 1");
 }
@@ -91,9 +93,10 @@ TEST_F(rules, TellOfAResourceWhoseTakerHasEnded) {
     pools[0].has_ended_holders = true;
     const written_verdicts found = judged(all);
     EXPECT_EQ(found.of("resource_leak").severity, "error");
-    EXPECT_EQ(found.of("resource_leak").statement,
-              "pool 'stock' was not given back: it is held by a task that has ended (2 of 2 taken, 4 "
-              "tasks wait).");
+    EXPECT_EQ(
+        found.of("resource_leak").statement,
+        "pool 'stock' was not given back: it is held by a task that has ended (2 of 2 taken, 4 "
+        "tasks wait).");
     EXPECT_EQ(found.of("exhausted").severity, "warning") << "not all holders are known";
 }
 
@@ -101,7 +104,8 @@ TEST_F(rules, TellOfCoroutinesThatAwaitEachOther) {
     const circle circles[] = {{5, 3}};
     all.circles = circles;
     const auto found = judged(all).of("wait_cycle");
-    EXPECT_EQ(found.statement, "Deadlock: 1 task awaits itself in a circle: it can never be resumed.");
+    EXPECT_EQ(found.statement,
+              "Deadlock: 1 task awaits itself in a circle: it can never be resumed.");
     EXPECT_EQ(found.evidence.at(0), "task 5 awaits itself, through 3 coroutines");
 }
 
@@ -123,9 +127,10 @@ TEST_F(rules, MissTheChildThatAJoinStillCounts) {
     const join joins[] = {{4, 2, 3, 1, 9, 8.0}};
     all.joins = joins;
     const auto found = judged(all).of("lost_child");
-    EXPECT_EQ(found.statement,
-              "task 4 has waited 8.0 s for 2 more children to end, of which there is 1: what is missing "
-              "was destroyed without being counted, or is not tracked.");
+    EXPECT_EQ(
+        found.statement,
+        "task 4 has waited 8.0 s for 2 more children to end, of which there is 1: what is missing "
+        "was destroyed without being counted, or is not tracked.");
 }
 
 TEST_F(rules, NameTheLastChildOfAFanInOnlyWhenItStandsStill) {
@@ -145,9 +150,10 @@ TEST_F(rules, CountTasksThatWereNeverStarted) {
     all.never_resumed = tasks_there;
     all.never_resumed_count = 300;
     const auto found = judged(all).of("never_resumed");
-    EXPECT_EQ(found.statement,
-              "300 tasks were created and never started, the oldest 11 min ago: nobody awaits them, or "
-              "the executor does not run.");
+    EXPECT_EQ(
+        found.statement,
+        "300 tasks were created and never started, the oldest 11 min ago: nobody awaits them, or "
+        "the executor does not run.");
     EXPECT_EQ(found.task_count, 300U);
     EXPECT_EQ(found.tasks.size(), 2U);
 }
@@ -158,9 +164,10 @@ TEST_F(rules, SeeThatAllWaitAtOnePlaceUnlessThatIsTimersOrIdleConnections) {
     all.sites = {&there, 1};
     const auto found = judged(all).of("one_site");
     EXPECT_EQ(found.severity, "warning");
-    EXPECT_EQ(found.statement,
-              "95 of 100 suspended tasks wait in app::get (src/cache.cpp:31) on event; none has moved "
-              "for 20 s, the oldest for 60 s.");
+    EXPECT_EQ(
+        found.statement,
+        "95 of 100 suspended tasks wait in app::get (src/cache.cpp:31) on event; none has moved "
+        "for 20 s, the oldest for 60 s.");
     there.newest_seconds = 1;
     EXPECT_TRUE(judged(all).all.empty()) << "they come and go";
     there.newest_seconds = 600;
@@ -176,9 +183,10 @@ TEST_F(rules, SeeThatAllWaitAtOnePlaceUnlessThatIsTimersOrIdleConnections) {
 TEST_F(rules, SeeTasksThatOnlyBecomeMore) {
     growth one{{"app::watch", "watch.cpp", 7, false}, 100, 400, 100, 60};
     all.growths = {&one, 1};
-    EXPECT_EQ(judged(all).of("growth").statement,
-              "Tasks of app::watch (watch.cpp:7) only become more: 100 before, 400 now, 60 s later, and "
-              "100 of the earlier are still there.");
+    EXPECT_EQ(
+        judged(all).of("growth").statement,
+        "Tasks of app::watch (watch.cpp:7) only become more: 100 before, 400 now, 60 s later, and "
+        "100 of the earlier are still there.");
     one.survivors = 50;
     EXPECT_TRUE(judged(all).all.empty()) << "half of them ended: it is load";
     one.survivors = 100;
@@ -191,9 +199,10 @@ TEST_F(rules, TellABlockedLoopFromABusyAndASpinningOne) {
     all.busy_threads = {&one, 1};
     auto found = judged(all).of("blocked_loop");
     EXPECT_EQ(found.severity, "warning");
-    EXPECT_EQ(found.statement,
-              "loop 'main' (thread 12) is blocked in fsync (system call fsync) for 2.0 s while resuming "
-              "task 3.");
+    EXPECT_EQ(
+        found.statement,
+        "loop 'main' (thread 12) is blocked in fsync (system call fsync) for 2.0 s while resuming "
+        "task 3.");
     const std::string_view stack[] = {"fsync", "app::save", "app::run"};
     one.stack = stack;
     EXPECT_EQ(judged(all).of("blocked_loop").evidence.at(0), "fsync ← app::save ← app::run");
@@ -220,9 +229,10 @@ TEST_F(rules, RememberStallsThatAreOver) {
 TEST_F(rules, TellOfFailuresThatNobodyHasSeen) {
     const unseen_failure one{"std::runtime_error", "no route", "app::send", 3, 4.2};
     all.failures = {&one, 1};
-    EXPECT_EQ(judged(all).of("unobserved_failure").statement,
-              "3 tasks failed in app::send with std::runtime_error (no route), the last 4.2 s ago, and "
-              "nobody has seen the exception.");
+    EXPECT_EQ(
+        judged(all).of("unobserved_failure").statement,
+        "3 tasks failed in app::send with std::runtime_error (no route), the last 4.2 s ago, and "
+        "nobody has seen the exception.");
 }
 
 }  // namespace

@@ -76,6 +76,31 @@ TEST(Config, TakesGoodValues) {
     EXPECT_FALSE(got.values.redact.matches("password"));
 }
 
+TEST(Config, TracesCreationsAsAsked) {
+    EXPECT_FALSE(config{}.creators);
+    EXPECT_EQ(config{}.creation_stacks, stack_tracing::off);
+    const parsed_config got = parse({{"CORODUMP_CREATORS", "on"},
+                                     {"CORODUMP_CREATION_STACKS", "Sampled"},
+                                     {"CORODUMP_CREATION_BUDGET_PERCENT", "5"},
+                                     {"CORODUMP_CREATION_DEPTH", "32"}});
+    EXPECT_TRUE(got.problems.empty());
+    EXPECT_TRUE(got.values.creators);
+    EXPECT_EQ(got.values.creation_stacks, stack_tracing::sampled);
+    EXPECT_EQ(got.values.creation_budget_percent, 5U);
+    EXPECT_EQ(got.values.creation_depth, 32U);
+    EXPECT_EQ(parse({{"CORODUMP_CREATION_STACKS", "all"}}).values.creation_stacks,
+              stack_tracing::all);
+    const parsed_config wrong = parse({{"CORODUMP_CREATORS", "some"},
+                                       {"CORODUMP_CREATION_STACKS", "many"},
+                                       {"CORODUMP_CREATION_BUDGET_PERCENT", "0"},
+                                       {"CORODUMP_CREATION_DEPTH", "33"}});
+    EXPECT_EQ(wrong.problems.size(), 4U);
+    EXPECT_FALSE(wrong.values.creators);
+    EXPECT_EQ(wrong.values.creation_stacks, stack_tracing::off);
+    EXPECT_EQ(wrong.values.creation_budget_percent, 1U);
+    EXPECT_EQ(wrong.values.creation_depth, 20U);
+}
+
 TEST(Config, KeepsTheDefaultAndSaysWhyForBadValues) {
     const parsed_config got = parse({{"CORODUMP_DIR", "dumps"},
                                      {"CORODUMP_SIGNAL", "SEGV"},

@@ -1,17 +1,17 @@
-#include "agent/snapshot/births.hpp"
+#include "agent/snapshot/growth_watch.hpp"
 
 #include <algorithm>
 
 namespace corodump::snapshot {
 
-std::uint64_t births::count_before(std::uint64_t definition) const noexcept {
+std::uint64_t growth_watch::count_before(std::uint64_t definition) const noexcept {
     const auto all = std::span(places_).first(used_);
     const auto at = std::ranges::find(all, definition, &place::definition);
     return at == all.end() ? 0 : at->count;
 }
 
-std::span<const analysis::growth> births::compare(base::arena& memory,
-                                                  const model::snapshot& now) noexcept {
+std::span<const analysis::growth> growth_watch::compare(base::arena& memory,
+                                                        const model::snapshot& now) noexcept {
     const std::size_t room = std::min<std::size_t>(2 * now.roots.size() + 2, 2048);
     analysis::count_table<now_there> table(
         memory.allocate_zeroed<analysis::counted<now_there>>(room));
@@ -27,8 +27,7 @@ std::span<const analysis::growth> births::compare(base::arena& memory,
     const auto largest = table.largest(max_places);
     const double seconds = static_cast<double>(now.now_tick - tick_) * now.seconds_per_tick;
     const bool comparable = used_ != 0 && seconds >= least_seconds;
-    const auto growths =
-        memory.allocate_span<analysis::growth>(comparable ? largest.size() : 0);
+    const auto growths = memory.allocate_span<analysis::growth>(comparable ? largest.size() : 0);
     std::size_t found = 0;
     for (std::size_t i = 0; i < growths.size(); ++i) {
         const std::uint64_t before = count_before(largest[i].value.definition);

@@ -18,7 +18,7 @@
 namespace corodump::snapshot {
 
 /// Outlives the dumps.
-class births {
+class growth_watch {
 public:
     /// What has become more since the dump that is remembered. Remembers this one instead when the other
     /// is at least least_seconds old: what grows slowly shows between dumps that are some time apart.

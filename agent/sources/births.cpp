@@ -1,0 +1,334 @@
+#include "agent/sources/births.hpp"
+
+#include <pthread.h>
+#include <sys/mman.h>
+#include <time.h>
+
+#include <algorithm>
+#include <array>
+#include <atomic>
+#include <new>
+
+#include "agent/sources/pool.hpp"
+#include "agent/sources/stack_walk.hpp"
+
+namespace corodump::sources {
+namespace {
+
+using detail::record;
+using detail::slab_header;
+using detail::thread_state;
+
+constexpr auto relaxed = std::memory_order_relaxed;
+constexpr std::size_t page_bytes = 4096;
+
+struct noted_birth {
+    std::atomic<std::uint64_t> who;
+    std::atomic<std::uint64_t> lives;
+};
+static_assert(sizeof(noted_birth) == 16);
+
+constexpr unsigned stack_bits = stack_depot::id_bits;
+constexpr std::uint64_t stack_mask = (std::uint64_t{1} << stack_bits) - 1;
+constexpr unsigned frame_shift = 3;  ///< frames are aligned to 8
+
+struct settings {
+    std::atomic<stack_mode> stacks{stack_mode::off};
+    std::atomic<std::uint32_t> budget_percent{1};
+    std::atomic<std::uint32_t> depth{20};
+    std::atomic<bool> on{false};
+};
+constinit settings chosen;
+constinit stack_depot depot;
+
+/// ceil(2^32 / bytes) of each class: a product instead of a division, exact within a slab.
+constexpr auto reciprocals = [] {
+    std::array<std::uint64_t, detail::size_classes + 2> made{};
+    const auto of = [](std::uint64_t bytes) {
+        return ((std::uint64_t{1} << 32U) + bytes - 1) / bytes;
+    };
+    for (std::size_t i = 1; i < detail::size_classes; ++i) made[i] = of(detail::bytes_of_class(i));
+    made[detail::size_classes] = of(sizeof(detail::slot));
+    made[detail::size_classes + 1] = 0;  // side records are not born
+    return made;
+}();
+
+slab_header* slab_of(const record* own) noexcept {
+    return reinterpret_cast<slab_header*>(reinterpret_cast<std::uintptr_t>(own) &
+                                          ~(detail::slab_bytes - 1));
+}
+
+std::size_t bytes_of_births(const slab_header& slab) noexcept {
+    return (slab.capacity * sizeof(noted_birth) + page_bytes - 1) & ~(page_bytes - 1);
+}
+
+/// Made by whoever is first; a second one's goes back, since nobody has seen it.
+[[gnu::noinline]] noted_birth* make_births(slab_header& slab) noexcept {
+    const std::size_t bytes = bytes_of_births(slab);
+    void* const mapped = mmap(nullptr, bytes, PROT_READ | PROT_WRITE,
+                              MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+    if (mapped == MAP_FAILED) return nullptr;
+    void* there = nullptr;
+    if (slab.births.compare_exchange_strong(there, mapped, std::memory_order_acq_rel))
+        return static_cast<noted_birth*>(mapped);
+    munmap(mapped, bytes);
+    return static_cast<noted_birth*>(there);
+}
+
+noted_birth* birth_in(slab_header& slab, const record* own) noexcept {
+    auto* births = static_cast<noted_birth*>(slab.births.load(std::memory_order_acquire));
+    if (births == nullptr) [[unlikely]] {
+        births = make_births(slab);
+        if (births == nullptr) return nullptr;
+    }
+    const std::uint64_t offset = reinterpret_cast<std::uintptr_t>(own) -
+                                 reinterpret_cast<std::uintptr_t>(&slab) -
+                                 detail::slab_header_bytes;
+    return births + (offset * reciprocals[slab.class_index] >> 32U);
+}
+
+std::uint64_t frame_of(record* of) noexcept {
+    if (slab_of(of)->kind != detail::slab_kind::slots) [[likely]]
+        return reinterpret_cast<std::uint64_t>(of + 1);
+    return reinterpret_cast<std::uint64_t>(
+        reinterpret_cast<detail::slot*>(of)->frame.load(relaxed));
+}
+
+void count(std::atomic<std::uint64_t>& what) noexcept {
+    what.store(what.load(relaxed) + 1, relaxed);
+}
+
+/// Cheap, and counts while the thread runs and while it does not: a thread's time.
+std::uint64_t time_stamp() noexcept {
+#if defined(__x86_64__)
+    return __builtin_ia32_rdtsc();
+#elif defined(__aarch64__)
+    std::uint64_t now = 0;
+    asm volatile("mrs %0, cntvct_el0" : "=r"(now));
+    return now;
+#else
+    timespec now{};
+    clock_gettime(CLOCK_MONOTONIC, &now);
+    return std::uint64_t(now.tv_sec) * 1'000'000'000U + std::uint64_t(now.tv_nsec);
+#endif
+}
+
+[[gnu::noinline]] void find_stack(thread_births& thread) noexcept {
+    thread.stack_end = 1;
+    pthread_attr_t attributes;
+    if (pthread_getattr_np(pthread_self(), &attributes) != 0) return;
+    void* lowest = nullptr;
+    std::size_t bytes = 0;
+    if (pthread_attr_getstack(&attributes, &lowest, &bytes) == 0) {
+        thread.stack_begin = reinterpret_cast<std::uintptr_t>(lowest);
+        thread.stack_end = thread.stack_begin + bytes;
+    }
+    pthread_attr_destroy(&attributes);
+}
+
+/// On a stack that is not the thread's own (a fiber's, an alternate one) only the caller is known.
+std::uint32_t take_stack(thread_births& thread, std::uintptr_t frame) noexcept {
+    if (thread.stack_end == 0) [[unlikely]]
+        find_stack(thread);
+    const bool own = frame >= thread.stack_begin && frame < thread.stack_end;
+    const std::uintptr_t end = own ? thread.stack_end : frame + 2 * sizeof(std::uintptr_t);
+    std::uintptr_t stack[stack_depot::max_depth];
+    const walked found = walk_stack(frame, end, std::span(stack).first(chosen.depth.load(relaxed)));
+    count(thread.stacks);
+    if (found.depth < 2) [[unlikely]]
+        count(thread.short_stacks);
+    const std::uint32_t id = depot.keep(std::span(stack).first(found.depth), found.hash);
+    if (id == 0) [[unlikely]]
+        count(thread.missed);
+    return id;
+}
+
+/// Time that must lie between two samples, for their cost to be within the budget.
+std::uint64_t wanted_time(const thread_births& thread) noexcept {
+    return thread.cost * 100 / chosen.budget_percent.load(relaxed);
+}
+
+/// As many births as come in the time that is wanted, if they go on coming as they did.
+std::uint32_t births_to_wait(const thread_births& thread, std::uint64_t elapsed,
+                             std::uint32_t births) noexcept {
+    constexpr std::uint64_t most = std::uint64_t{1} << 20U;
+    if (elapsed == 0) return births + 1;
+    return static_cast<std::uint32_t>(
+        std::clamp<std::uint64_t>(wanted_time(thread) * births / elapsed, 1, most));
+}
+
+/// The clock is read only where a sample seems due, and has the last word then.
+[[gnu::noinline]] std::uint32_t sample_stack(thread_births& thread, std::uintptr_t frame,
+                                             std::uint32_t tick) noexcept {
+    const bool first = thread.sampled_at == 0;
+    if (first) find_stack(thread);  // its cost is not a sample's
+    const std::uint64_t began = time_stamp();
+    const std::uint64_t elapsed = first ? 0 : began - thread.sampled_at;
+    const std::uint32_t births = thread.since_sample - thread.until_sample;
+    const std::uint32_t in_all = births_to_wait(thread, elapsed, births);
+    thread.sampled_tick = tick;
+    if (!first && elapsed < wanted_time(thread)) {
+        thread.until_sample = in_all > births ? in_all - births : 1;
+        thread.since_sample = births + thread.until_sample;
+        return 0;
+    }
+    const std::uint32_t id = take_stack(thread, frame);
+    const std::uint64_t cost = time_stamp() - began;
+    // One that was interrupted must not silence the thread for long.
+    thread.cost =
+        thread.cost == 0 ? cost : (thread.cost * 7 + std::min(cost, thread.cost * 16)) / 8;
+    thread.sampled_at = began;
+    thread.until_sample = thread.since_sample = in_all;
+    return id;
+}
+
+/// After as many births as the last sample said, and at least once a second.
+std::uint32_t maybe_sample(thread_births& thread, std::uintptr_t frame) noexcept {
+    constexpr std::uint32_t ticks_in_a_second = 125;
+    const auto tick = static_cast<std::uint32_t>(corodump_clock_v1.load(relaxed) >> 32U);
+    if (thread.until_sample > 1 && tick - thread.sampled_tick < ticks_in_a_second) [[likely]] {
+        --thread.until_sample;
+        return 0;
+    }
+    if (thread.until_sample > 0) --thread.until_sample;
+    return sample_stack(thread, frame, tick);
+}
+
+/// Release: pairs with find_birth's acquires. `lives` last: who sees it sees what it is of.
+[[gnu::always_inline]] inline void note(const thread_state& thread, thread_births& births,
+                                        const record* own, std::uint32_t stack) noexcept {
+    noted_birth* const at = birth_in(*slab_of(own), own);
+    if (at == nullptr) [[unlikely]]
+        return count(births.missed);
+    std::uint64_t who = stack;
+    // What begin() will make of it.
+    std::uint64_t lives = std::uint64_t{own->generation.load(relaxed) + 1} << 32U;
+    if (record* const creator = record_of_running(thread.running.load(relaxed))) {
+        who |= frame_of(creator) >> frame_shift << stack_bits;
+        lives |= creator->generation.load(relaxed);
+    }
+    count(births.noted);
+    at->who.store(who, std::memory_order_release);
+    at->lives.store(lives, std::memory_order_release);
+}
+
+[[gnu::noinline]] void note_with_stack(const thread_state& thread, thread_births& births,
+                                       const record* own, std::uintptr_t frame_pointer) noexcept {
+    const bool sampled = chosen.stacks.load(relaxed) == stack_mode::sampled;
+    note(thread, births, own,
+         sampled ? maybe_sample(births, frame_pointer) : take_stack(births, frame_pointer));
+}
+
+}  // namespace
+
+void note_birth(const record* own, std::uintptr_t frame_pointer) noexcept {
+    thread_state* const thread = corodump_thread_v1;
+    // Threads without a state share one whose tid is 0, and which must not be written.
+    if (thread->tid == 0) return;
+    static_assert(offsetof(thread_node, state) == 0);
+    thread_births& births = reinterpret_cast<thread_node*>(thread)->births;
+    if (chosen.stacks.load(relaxed) != stack_mode::off)
+        return note_with_stack(*thread, births, own, frame_pointer);
+    note(*thread, births, own, 0);
+}
+
+int configure_births(const birth_options& options) noexcept {
+    int error = 0;
+    stack_mode stacks = options.stacks;
+    if (stacks != stack_mode::off) {
+        for (std::size_t bytes = stack_depot::max_bytes; bytes >= stack_depot::max_bytes / 16;
+             bytes /= 4) {
+            error = depot.reserve(bytes);
+            if (error == 0) break;
+        }
+        if (error != 0) stacks = stack_mode::off;
+    }
+    chosen.stacks.store(stacks, relaxed);
+    chosen.budget_percent.store(std::clamp(options.budget_percent, 1U, 100U), relaxed);
+    chosen.depth.store(
+        std::clamp<std::uint32_t>(options.depth, 1U, std::uint32_t{stack_depot::max_depth}),
+        relaxed);
+    const bool on = options.creators || stacks != stack_mode::off;
+    chosen.on.store(on, relaxed);
+    // Release: who sees the switch in corodump_born_v1 sees the depot's memory.
+    if (on)
+        corodump_switches_v1.fetch_or(detail::switch_births, std::memory_order_release);
+    else
+        stop_births();
+    return error;
+}
+
+void stop_births() noexcept {
+    corodump_switches_v1.fetch_and(~std::uint32_t{detail::switch_births},
+                                   std::memory_order_relaxed);
+    chosen.stacks.store(stack_mode::off, relaxed);
+    chosen.on.store(false, relaxed);
+}
+
+birth_options births_configured() noexcept {
+    return {.creators = chosen.on.load(relaxed),
+            .stacks = chosen.stacks.load(relaxed),
+            .budget_percent = chosen.budget_percent.load(relaxed),
+            .depth = chosen.depth.load(relaxed)};
+}
+
+bool find_birth(std::uint64_t record_address, std::uint32_t generation, birth& found) noexcept {
+    const auto* const own = reinterpret_cast<const record*>(record_address);
+    const object_place place = place_of(record_address);
+    if (place.slab == nullptr || place.begin != record_address ||
+        place.slab->kind == detail::slab_kind::sides)
+        return false;
+    const auto* const births =
+        static_cast<const noted_birth*>(place.slab->births.load(std::memory_order_acquire));
+    if (births == nullptr) return false;
+    const noted_birth& from = births[place.index];
+    // Acquire: pairs with note()'s releases. `lives` was stored last, so `who` is of the same birth
+    // or of a later one; if of a later one, then the record's generation, which changed before
+    // that, is seen to have changed.
+    const std::uint64_t lives = from.lives.load(std::memory_order_acquire);
+    const std::uint64_t who = from.who.load(std::memory_order_acquire);
+    if (static_cast<std::uint32_t>(lives >> 32U) != generation ||
+        own->generation.load(relaxed) != generation)
+        return false;
+    found = {.creator = who >> stack_bits << frame_shift,
+             .creator_generation = static_cast<std::uint32_t>(lives),
+             .stack = static_cast<std::uint32_t>(who & stack_mask)};
+    return true;
+}
+
+std::span<const std::uintptr_t> birth_stack(std::uint32_t id) noexcept {
+    return depot.stack_of(id);
+}
+
+birth_totals count_births() noexcept {
+    constexpr std::size_t max_threads = 65536;
+    birth_totals sum;
+    std::size_t seen = 0;
+    for (const thread_node* node = first_thread(); node != nullptr && seen < max_threads;
+         node = node->next, ++seen) {
+        sum.noted += node->births.noted.load(relaxed);
+        sum.stacks += node->births.stacks.load(relaxed);
+        sum.short_stacks += node->births.short_stacks.load(relaxed);
+        sum.missed += node->births.missed.load(relaxed);
+    }
+    sum.distinct = depot.stacks();
+    sum.depot_bytes = depot.used_bytes();
+    return sum;
+}
+
+void trim_births(const slab_header& slab) noexcept {
+    if (void* const births = slab.births.load(relaxed))
+        madvise(births, bytes_of_births(slab), MADV_DONTNEED);
+}
+
+}  // namespace corodump::sources
+
+// The frame pointer is this function's own, so that the first address is that of the code which
+// made the coroutine.
+extern "C" void* corodump_born_v1(void* frame) noexcept {
+    // Not the pool's: it gets a slot, and is noted then.
+    if (frame == nullptr || corodump_thread_v1->last_frame != frame) return frame;
+    corodump::sources::note_birth(static_cast<corodump::detail::record*>(frame) - 1,
+                                  reinterpret_cast<std::uintptr_t>(__builtin_frame_address(0)));
+    return frame;
+}
