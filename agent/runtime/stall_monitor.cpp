@@ -64,7 +64,14 @@ bool stall_monitor::take(const sources::stall_sign& sign, std::int64_t now_ns,
     }
     if (captures_left_ > 0) {
         --captures_left_;
-        dumps.take_stack(base::monotonic_ns() + max_capture_ns, *made);
+        const std::int64_t began_ns = base::monotonic_ns();
+        dumps.take_stack(began_ns + max_capture_ns, *made);
+        // The names of a large program take long to look up: no more than a tenth of the time.
+        const std::int64_t ended_ns = base::monotonic_ns();
+        if (const std::int64_t pause_ns = 10 * (ended_ns - began_ns); pause_ns > capture_pause_ns) {
+            captures_left_ = 0;
+            next_capture_ns_ = ended_ns + pause_ns;
+        }
     } else {
         made->reason.assign("too many stalls at once");
     }

@@ -5,7 +5,7 @@
 // Signals: unsafe. Blocks: tick up to max_capture_ns for each stack, max_captures of them.
 // Errors: stalls without stacks; lines that are left out are counted in the next one.
 // Bounds: one line a second; max_captures stacks in a look, one look with stacks in
-// capture_pause_ns; one dump in the configured interval.
+// capture_pause_ns, or in ten times what it took; one dump in the configured interval.
 #pragma once
 
 #include <cstdint>
