@@ -22,7 +22,10 @@ namespace {
 
 constexpr std::array<std::string_view, 3> trigger_kinds = {"signal", "api", "stall"};
 constexpr std::array<std::string_view, 3> severities = {"error", "warning", "info"};
-constexpr std::array<std::string_view, 1> verdict_kinds = {"wait_cycle"};
+constexpr std::array<std::string_view, 13> verdict_kinds = {
+    "wait_cycle",  "one_site",           "growth",       "exhausted",     "resource_leak",
+    "lost_child",  "last_child",         "blocked_loop", "spinning_loop", "past_stall",
+    "lost_wakeup", "unobserved_failure", "never_resumed"};
 constexpr std::size_t max_groups = 1024;
 
 bool in_elements(std::string_view key) {
