@@ -64,6 +64,7 @@ INSTANTIATE_TEST_SUITE_P(
                 "1 task is suspended on what is ready already"},
         example{"fan_in", "lost_child", "warning",
                 "for 1 more child to end, of which there is none"},
+        example{"latency_spike", "blocked_loop", "warning", "is blocked in clock_nanosleep"},
         example{"never_started", "never_resumed", "warning",
                 "3 tasks were created and never started"},
         example{"memory_growth", "growth", "warning", "watch_session"}),
