@@ -96,8 +96,14 @@ public:
         number("CORODUMP_MAX_FILES", files_range, out_.values.max_files);
         number("CORODUMP_DEADLINE_MS", deadline_range, out_.values.deadline_ms);
         number("CORODUMP_INTERVAL_MS", interval_range, out_.values.interval_ms);
+        number("CORODUMP_FAILURE_WAIT_MS", failure_wait_range, out_.values.failure_wait_ms);
+        truth("CORODUMP_FAILURES", out_.values.failures);
+        truth("CORODUMP_THROW_STACKS", out_.values.throw_stacks);
+        truth("CORODUMP_DUMP_ON_TERMINATE", out_.values.dump_on_terminate);
+        truth("CORODUMP_DUMP_ON_FATAL", out_.values.dump_on_fatal);
+        finished();
         redact();
-        off();
+        truth("CORODUMP_OFF", out_.values.off);
         return std::move(out_);
     }
 
@@ -176,19 +182,33 @@ private:
         out_.values.redact = std::move(chosen);
     }
 
-    void off() {
-        const std::string_view given = value("CORODUMP_OFF");
+    void finished() {
+        const std::string_view given = value("CORODUMP_FINISHED");
+        if (given.empty()) return;
+        const std::string word = lowered(given);
+        if (word == "off" || word == "0")
+            out_.values.finished = finished_tasks::off;
+        else if (word == "entries")
+            out_.values.finished = finished_tasks::entries;
+        else if (word == "all")
+            out_.values.finished = finished_tasks::all;
+        else
+            problem("CORODUMP_FINISHED", given, "it must be off, entries or all");
+    }
+
+    void truth(const char* name, bool& into) {
+        const std::string_view given = value(name);
         if (given.empty()) return;
         const std::string word = lowered(given);
         const auto is_one_of = [&word](std::initializer_list<std::string_view> words) {
             return std::find(words.begin(), words.end(), word) != words.end();
         };
         if (is_one_of({"1", "true", "yes", "on"})) {
-            out_.values.off = true;
+            into = true;
         } else if (is_one_of({"0", "false", "no", "off"})) {
-            out_.values.off = false;
+            into = false;
         } else {
-            problem("CORODUMP_OFF", given, "it must be 1 or 0");
+            problem(name, given, "it must be 1 or 0");
         }
     }
 

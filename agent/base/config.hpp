@@ -42,6 +42,9 @@ private:
     return SIGRTMAX - 2;
 }
 
+/// Of which tasks the ends are noted: those of libraries' entries cost nothing measurable.
+enum class finished_tasks : std::uint8_t { off, entries, all };
+
 struct config {
     std::string directory = "/tmp";
     int signal = SIGUSR1;
@@ -55,6 +58,12 @@ struct config {
     std::uint64_t deadline_ms = 5000;
     std::uint64_t interval_ms = 200;
     std::uint64_t max_files = 16;
+    bool failures = true;
+    finished_tasks finished = finished_tasks::entries;
+    bool throw_stacks = true;  ///< where corodump::throws is linked
+    bool dump_on_terminate = true;
+    bool dump_on_fatal = false;
+    std::uint64_t failure_wait_ms = 2000;
     redaction redact = redaction::standard();
     bool off = false;
 };
@@ -80,6 +89,7 @@ inline constexpr number_range depth_range{4, 256};
 inline constexpr number_range text_range{8, 1024};
 inline constexpr number_range deadline_range{10, 600'000};
 inline constexpr number_range interval_range{1, 600'000};
+inline constexpr number_range failure_wait_range{10, 60'000};
 
 /// Shaped like getenv: null when unset.
 using environment_reader = const char* (*)(const char* name);

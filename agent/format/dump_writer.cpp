@@ -8,6 +8,7 @@
 
 #include "agent/base/clock.hpp"
 #include "agent/format/chain_walk.hpp"
+#include "agent/format/failure_writer.hpp"
 #include "agent/format/fragment_cache.hpp"
 #include "agent/format/json_text.hpp"
 #include "agent/format/json_writer.hpp"
@@ -113,6 +114,7 @@ void sections::write() noexcept {
     write_groups();
     write_tasks();
     write_threads();
+    failure_writer(out_, places_, all_).write();
     write_modules();
     out_.line();
     out_.end_object();
@@ -155,6 +157,10 @@ void sections::write_trigger() noexcept {
         out_.member("signal").number_or_null(trigger.signal);
         out_.member("sender_pid").number_or_null(trigger.sender_pid);
         out_.member("sender_uid").number_or_null(trigger.sender_uid);
+    }
+    if (trigger.kind == "failure") {
+        out_.member("reason").text(trigger.reason);
+        if (trigger.signal != 0) out_.member("signal").number_or_null(trigger.signal);
     }
     out_.member("merged").number(trigger.merged);
     out_.end_object();

@@ -118,7 +118,8 @@ protected:
 };
 
 struct trigger {
-    std::string_view kind;  ///< "signal" or "api"
+    std::string_view kind;    ///< "signal", "api" or "failure"
+    std::string_view reason;  ///< of a failure: "terminate" or "signal"
     int signal = 0;
     int sender_pid = -1;  ///< -1: unknown
     int sender_uid = -1;
@@ -247,6 +248,8 @@ struct limits {
     std::int64_t deadline_ns = 0;             ///< CLOCK_MONOTONIC; 0: none
 };
 
+struct failure_section;
+
 struct snapshot {
     std::string_view id;
     model::limits limits;
@@ -265,6 +268,7 @@ struct snapshot {
     std::span<const verdict> verdicts;
     std::span<const thread> threads;
     std::uint64_t threads_left_out = 0;
+    const failure_section* failures = nullptr;  ///< model/failures.hpp; nullptr: not noted
     std::span<const module> modules;
     model::details* details = nullptr;
 

@@ -16,8 +16,13 @@
 #include "agent/base/text.hpp"
 #include "agent/runtime/beacon.hpp"
 #include "agent/runtime/dumper.hpp"
+#include "agent/runtime/failure_log.hpp"
+#include "agent/sources/failures.hpp"
+#include "agent/sources/finished.hpp"
 #include "agent/sources/pool.hpp"
 #include "agent/sources/stack_signal.hpp"
+#include "agent/sources/throw_stacks.hpp"
+#include "agent/triggers/failure_trigger.hpp"
 #include "agent/triggers/process_hooks.hpp"
 #include "agent/triggers/signal_trigger.hpp"
 #include "agent/triggers/watchdog.hpp"
@@ -85,6 +90,11 @@ void log_outcome(const triggers::dump_outcome& outcome, std::int64_t microsecond
     base::log(base::log_level::error, line.view());
 }
 
+void at_tick(void*) noexcept {
+    advance_tick(nullptr);
+    if (!triggers::is_orphaned()) log_lost_failures(parts().config.redact);
+}
+
 std::int64_t monotonic_us() noexcept {
     timespec now{};
     clock_gettime(CLOCK_MONOTONIC, &now);
@@ -102,6 +112,7 @@ void after_fork_in_child(void*) noexcept {
     parts().beacon.disown();
     parts().dumps.forget();
     sources::forget_stack_signals();
+    triggers::forget_failures();
 }
 
 /// A forked child that makes coroutines is a service again, and gets its threads back.
@@ -127,6 +138,22 @@ void take_number(std::uint64_t given, base::number_range range, const char* name
 int refused(int error, std::string_view why) noexcept {
     log_problem(why);
     return error;
+}
+
+void take_failure_options(const corodump_options_v1& options, base::config& defaults) {
+    const auto choose = [&](unsigned shift, bool& into) {
+        const unsigned choice = options.failure_flags >> shift & 3U;
+        if (choice != 0) into = choice == 2;
+    };
+    choose(0, defaults.failures);
+    choose(2, defaults.dump_on_terminate);
+    choose(4, defaults.dump_on_fatal);
+    choose(6, defaults.throw_stacks);
+    const base::finished_tasks ends[] = {defaults.finished, base::finished_tasks::off,
+                                         base::finished_tasks::entries, base::finished_tasks::all};
+    defaults.finished = ends[options.failure_flags >> 8U & 3U];
+    take_number(options.failure_wait_ms, base::failure_wait_range, "failure_wait",
+                defaults.failure_wait_ms);
 }
 
 base::config defaults_from(const corodump_options_v1& options) {
@@ -161,6 +188,7 @@ base::config defaults_from(const corodump_options_v1& options) {
                 defaults.max_text_bytes);
     take_number(options.deadline_ms, base::deadline_range, "deadline", defaults.deadline_ms);
     take_number(options.interval_ms, base::interval_range, "interval", defaults.interval_ms);
+    take_failure_options(options, defaults);
     if (options.redact != nullptr) defaults.redact = base::redaction::parse(options.redact);
     return defaults;
 }
@@ -176,9 +204,32 @@ void install_stack_signal() noexcept {
         log_problem("the signal for stacks cannot be caught: running threads show none");
 }
 
+/// On a thread of the host's that makes coroutines.
+void on_slow_path() noexcept {
+    revive();
+    triggers::ensure_alternate_stack();
+}
+
+void note_failures() noexcept {
+    const base::config& config = parts().config;
+    sources::note_failures(config.failures);
+    sources::note_throws(config.failures && config.throw_stacks);
+    sources::note_ends(config.finished == base::finished_tasks::all ? sources::ends_noted::all
+                       : config.finished == base::finished_tasks::entries
+                           ? sources::ends_noted::entries
+                           : sources::ends_noted::none);
+    triggers::failure_options options;
+    options.watch = &watch;
+    options.on_terminate = config.dump_on_terminate;
+    options.on_fatal_signals = config.dump_on_fatal;
+    options.wait = std::chrono::milliseconds(config.failure_wait_ms);
+    if (triggers::install_failure_trigger(options) != 0)
+        log_problem("not all fatal signals can be caught: some will not dump");
+}
+
 int start_threads() noexcept {
     triggers::watchdog_options options;
-    options.tick = advance_tick;
+    options.tick = at_tick;
     options.dump = dump;
     options.tick_interval = std::chrono::nanoseconds(tick_ns);
     options.signal_interval = std::chrono::milliseconds(parts().config.interval_ms);
@@ -231,7 +282,8 @@ int install_parts(const corodump_options_v1& options) {
     advance_tick(nullptr);
     install_stack_signal();
     const int error = start_threads();
-    sources::set_slow_path_hook(revive);
+    sources::set_slow_path_hook(on_slow_path);
+    if (error == 0) note_failures();
     return error;
 }
 
@@ -274,7 +326,12 @@ void corodump_uninstall_v1(int leaving) noexcept {
     const int error = corodump::triggers::uninstall_signal(leaving != 0 ? afterwards::harmless
                                                                         : afterwards::restore);
     if (error == EBUSY) log_problem("the signal's handler is not the agent's any more: left alone");
+    corodump::triggers::uninstall_failure_trigger();
+    corodump::sources::note_failures(false);
+    corodump::sources::note_throws(false);
+    corodump::sources::note_ends(corodump::sources::ends_noted::none);
     static_cast<void>(watch.stop(std::chrono::seconds(10)));
+    log_lost_failures(parts().config.redact);
     corodump::sources::uninstall_stack_signal();
     parts().beacon.lower();
 }

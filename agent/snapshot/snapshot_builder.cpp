@@ -7,6 +7,7 @@
 
 #include "agent/base/text.hpp"
 #include "agent/snapshot/chains.hpp"
+#include "agent/snapshot/failures.hpp"
 #include "agent/snapshot/overview.hpp"
 #include "agent/sources/layout.hpp"
 #include "agent/sources/registry.hpp"
@@ -91,6 +92,11 @@ void snapshot_builder::add_threads(const threads_options& options) noexcept {
     if (taken.taken_over) warn("the host handles the signal for stacks: no thread was asked by it");
     tell(taken.left_out, " threads are left out: over the cap of 4096");
     tell(taken.late, " threads have no stack: the time for that was over");
+}
+
+void snapshot_builder::add_failures(const redaction& redact) noexcept {
+    failure_copier copier(memory_, code_, redact, snapshot_.now_tick, snapshot_.seconds_per_tick);
+    snapshot_.failures = copier.copy();
 }
 
 /// Longest suspended first. Tasks that do not wait come last, in the order of their frames.

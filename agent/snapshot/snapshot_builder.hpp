@@ -41,6 +41,8 @@ public:
     model::snapshot& build(const build_options& options) noexcept;
     /// Adds the threads, last of all: what can go wrong there must not cost the rest.
     void add_threads(const threads_options& options) noexcept;
+    /// Adds what failed and what has ended.
+    void add_failures(const redaction& redact) noexcept;
     /// `text` is copied. Beyond max_warnings it is dropped.
     void warn(std::string_view text) noexcept;
 

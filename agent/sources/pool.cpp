@@ -24,6 +24,7 @@ using corodump::detail::thread_state;
 
 extern "C" {
 std::atomic<std::uint64_t> corodump_clock_v1{1};
+std::atomic<std::uint32_t> corodump_switches_v1{0};
 slot corodump_sink_v1{};
 const corodump::detail::site_data corodump_unnamed_v1{"", "", 0, 0};
 }
