@@ -55,7 +55,7 @@ void dump_builder::read_failure_created(object_fields& in, const tree& json, fai
 void dump_builder::read_failure(const tree& json, const path& where) {
     object_fields in = fields(json, 0, where);
     failure out;
-    in.read_time("time", need::nullable, out.time);
+    in.read_time("time", need::value, out.time);
     in.read("task", need::nullable, out.task);
     in.read("name", need::nullable, out.name);
     if (const auto labels = in.find_object("labels", need::optional)) {

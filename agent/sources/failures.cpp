@@ -74,12 +74,29 @@ std::uint64_t held_by(const detail::record* own, std::uint32_t generation) noexc
 }
 
 /// The failure that reached this coroutine before it failed with the same exception.
-std::uint64_t passing_through(const detail::record* own, const void* exception) noexcept {
+std::uint64_t passing_through(const detail::record* own, const void* exception,
+                              std::uint64_t identity) noexcept {
     return find([&](const failure_slot& at) {
-        return at.exception.load(acquire) == exception &&
-               (at.in_flight.load(relaxed) ||
-                is(at.observer, at.observer_generation, own, generation_of(own)));
+        return at.exception.load(acquire) == exception && at.identity.load(relaxed) == identity &&
+               is(at.observer, at.observer_generation, own, generation_of(own));
     });
+}
+
+std::uint64_t identity_of(const detail::failure& what) noexcept {
+    std::uint64_t hash = 0xcbf29ce484222325U;
+    for (const char* text : {what.type_name, what.message})
+        for (; text != nullptr && *text != '\0'; ++text)
+            hash = (hash ^ static_cast<unsigned char>(*text)) * 0x100000001b3U;
+    return hash;
+}
+
+/// The coroutine that resumed the one that runs on this thread; nullptr: plain code did.
+const detail::record* resumer() noexcept {
+    const detail::thread_state* const thread = corodump_thread_v1;
+    const std::uint32_t depth = thread->depth.load(relaxed);
+    return (thread->running.load(relaxed) & 1U) == 0 || depth == 0
+               ? nullptr
+               : thread->outer[depth - 1].load(relaxed);
 }
 
 /// For its end; the coroutine runs on this thread.
@@ -133,7 +150,6 @@ void take_chain(std::span<const walked_frame> chain, failure_facts& to) noexcept
 
 void hold(failure_slot& at, const detail::record* own, bool awaited) noexcept {
     at.awaited.store(awaited, relaxed);
-    at.in_flight.store(false, relaxed);
     at.observer.store(nullptr, relaxed);
     at.holder_generation.store(generation_of(own), relaxed);
     at.holder.store(own, release);
@@ -143,12 +159,14 @@ void fail(detail::record* own, const detail::failure& what) noexcept {
     walked_frame chain[max_awaiters];
     const std::size_t length = walk_up(own, chain);
     const bool is_entry = length != 0 && (chain[0].flags & detail::promise_is_entry) != 0;
-    std::uint64_t number = passing_through(own, what.exception);
+    const std::uint64_t identity = identity_of(what);
+    std::uint64_t number = passing_through(own, what.exception, identity);
     if (number == failure_ring::no_number) {
         number = ring.begin();
         if (number == failure_ring::no_number) return;
         failure_slot& at = slot_of(number);
         at.holder.store(nullptr, relaxed);
+        at.identity.store(identity, relaxed);
         at.exception.store(what.exception, release);
         record_failure(number, {chain, length}, what);
     }
@@ -222,7 +240,7 @@ void observe(detail::record* by, const void* exception) noexcept {
     failure_slot& at = slot_of(number);
     if (by != nullptr && (flags_of(by) & detail::promise_is_entry) != 0)
         return reach_entry(number, by);
-    at.in_flight.store(by != nullptr && at.holder.load(acquire) == by, relaxed);
+    if (by != nullptr && at.holder.load(acquire) == by) by = const_cast<detail::record*>(resumer());
     at.observer_generation.store(by != nullptr ? generation_of(by) : 0, relaxed);
     at.observer.store(by, release);
     at.state.store(failure_state::observed, release);

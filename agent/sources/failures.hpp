@@ -7,8 +7,8 @@
 //
 // One exception that passes through several coroutines is one failure, whose chain is that of the
 // first: it is known by its object's address while some coroutine has it (`holder`), and by the
-// awaiting coroutine that got it before it fails itself (`observer`). An address alone would be
-// that of a later exception as well.
+// coroutine that got it before it fails itself (`observer`: it awaited, or it resumed the one that
+// threw on). An address alone would be that of a later exception as well.
 //
 // Threads: the C functions by any; the rest by the watchdog. Signals: unsafe. Blocks: the pool's own
 // lock for the failed frame's side record. Errors: a failure that is dropped is counted.
@@ -64,8 +64,8 @@ struct failure_slot {
     std::atomic<std::uint32_t> holder_generation;
     std::atomic<std::uint32_t> observer_generation;
     std::atomic<std::uint32_t> references;  ///< to the exception before the promise had it; 0: unknown
+    std::atomic<std::uint64_t> identity;    ///< of type and message
     std::atomic<bool> awaited;              ///< the holder
-    std::atomic<bool> in_flight;            ///< thrown on out of a resume()
     std::atomic<failure_state> state;
 };
 

@@ -41,9 +41,10 @@ namespace detail {
 /// In a handler. `cancelled`: what the adapter of a library knows of its own exceptions.
 [[gnu::noinline, gnu::cold, gnu::visibility("hidden")]] inline void note_failure(
     record* own, const void* frame, bool cancelled = false) noexcept {
-    const std::exception_ptr current = std::current_exception();
+    // Not held meanwhile: the agent counts who holds it.
+    const void* const exception = address_of(std::current_exception());
     failure what{sizeof(failure), cancelled ? std::uint32_t{failure_is_cancellation} : 0U,
-                 address_of(current), nullptr, nullptr};
+                 exception, nullptr, nullptr};
     if (const std::type_info* const type = abi::__cxa_current_exception_type())
         what.type_name = type->name();
     try {
@@ -68,14 +69,12 @@ namespace detail {
 /// In a handler.
 [[gnu::noinline, gnu::cold, gnu::visibility("hidden")]] inline void note_observed(
     record* by) noexcept {
-    const std::exception_ptr current = std::current_exception();
-    corodump_observed_v1(by, address_of(current));
+    corodump_observed_v1(by, address_of(std::current_exception()));
 }
 
 [[gnu::noinline, gnu::cold, gnu::visibility("hidden")]] inline void note_loss(
     record* own) noexcept {
-    const std::exception_ptr current = std::current_exception();
-    corodump_lost_v1(own, std::uncaught_exceptions(), address_of(current));
+    corodump_lost_v1(own, std::uncaught_exceptions(), address_of(std::current_exception()));
 }
 
 #else
