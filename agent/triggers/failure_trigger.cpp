@@ -41,8 +41,17 @@ constinit trigger_state state;
 
 __attribute__((tls_model("initial-exec"))) thread_local bool looked_for_stack = false;
 
+/// Makes the function it is in save the registers that callers rely on, so that whoever unwinds this
+/// thread's stack from outside finds them there.
+[[gnu::always_inline]] inline void save_registers() noexcept {
+#if defined(__x86_64__)
+    asm volatile("" : : : "rbx", "rbp", "r12", "r13", "r14", "r15");
+#endif
+}
+
 /// The one dump of this process, or the wait for it.
-void dump_once(int signal) noexcept {
+[[gnu::noinline]] void dump_once(int signal) noexcept {
+    save_registers();
     const auto self = static_cast<std::uint32_t>(raw::thread_id());
     std::uint32_t before = nobody;
     if (state.dumping.compare_exchange_strong(before, self, std::memory_order_acq_rel)) {
