@@ -160,6 +160,8 @@ void fail(detail::record* own, const detail::failure& what) noexcept {
     const std::size_t length = walk_up(own, chain);
     const bool is_entry = length != 0 && (chain[0].flags & detail::promise_is_entry) != 0;
     const std::uint64_t identity = identity_of(what);
+    const void* other = what.exception;  // an earlier one's, at the same address
+    cancellations[place_of_exception(other)].compare_exchange_strong(other, nullptr);
     std::uint64_t number = passing_through(own, what.exception, identity);
     if (number == failure_ring::no_number) {
         number = ring.begin();
@@ -208,10 +210,15 @@ void call_user(const failure_facts& what) noexcept {
     handler(&told, user_context.load(relaxed));
 }
 
+/// Seen in flight is not seen in the end: an awaiter may destroy its coroutine on the way.
+bool may_be_lost(failure_state state) noexcept {
+    return state == failure_state::open || state == failure_state::observed;
+}
+
 [[gnu::noinline]] void lose(std::uint64_t number) noexcept {
-    failure_state expected = failure_state::open;
-    if (!slot_of(number).state.compare_exchange_strong(expected, failure_state::lost,
-                                                       std::memory_order_acq_rel))
+    failure_state expected = state_of_failure(number);
+    if (!may_be_lost(expected) || !slot_of(number).state.compare_exchange_strong(
+                                      expected, failure_state::lost, std::memory_order_acq_rel))
         return;
     slot_of(number).holder.store(nullptr, relaxed);
     lost_count.fetch_add(1, release);
@@ -233,8 +240,7 @@ void reach_entry(std::uint64_t number, detail::record* entry) noexcept {
 
 void observe(detail::record* by, const void* exception) noexcept {
     const std::uint64_t number = find([&](const failure_slot& at) {
-        return at.exception.load(acquire) == exception &&
-               at.state.load(acquire) == failure_state::open;
+        return at.exception.load(acquire) == exception && may_be_lost(at.state.load(acquire));
     });
     if (number == failure_ring::no_number) return;
     failure_slot& at = slot_of(number);

@@ -98,6 +98,7 @@ const void* corodump_definition_v1(const void* promise) noexcept {
         const corodump::detail::record* const found =
             sources::record_named(reinterpret_cast<std::uint64_t>(promise));
         if (found != nullptr && sources::look_at(found, frame) &&
+            (frame.flags & corodump::detail::promise_is_library) == 0 &&
             (frame.definition & corodump::model::code_key) == 0)
             return reinterpret_cast<const void*>(frame.definition);
     }

@@ -176,7 +176,8 @@ public:
         E&& e, std::source_location where = std::source_location::current()) {
         if constexpr (is_entry)
             if constexpr (requires { adapter::promise_in(e); })
-                corodump_body_ = corodump_definition_v1(adapter::promise_in(e));
+                if (corodump_body_ == nullptr)
+                    corodump_body_ = corodump_definition_v1(adapter::promise_in(e));
         return detail::track_awaiter<Promise>(corodump_record(), detail::site_of(where),
                                               static_cast<E&&>(e), [&]() -> decltype(auto) {
                                                   if constexpr (transforms<E>)

@@ -32,7 +32,7 @@ namespace {
 
 using nlohmann::json;
 
-void sink(volatile int* at) {
+[[gnu::noinline]] void sink(volatile int* at) {
     *at = 1;
 }
 

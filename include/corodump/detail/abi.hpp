@@ -286,7 +286,8 @@ CORODUMP_API void corodump_lost_v1(corodump::detail::record* own, int unwinding,
 /// Under switch_ends, and always for a library's entry: the record is about to end, the frame is
 /// still there. `body`: the definition of the coroutine an entry was for, or nullptr.
 CORODUMP_API void corodump_ended_v1(corodump::detail::record* own, const void* body) noexcept;
-/// The definition of the coroutine whose promise is at this address, nullptr: it is not tracked.
+/// The definition of the coroutine whose promise is at this address, nullptr: it is a library's, or
+/// not tracked.
 CORODUMP_API const void* corodump_definition_v1(const void* promise) noexcept;
 /// For what interposes __cxa_throw: an exception is thrown from the stack of this frame pointer.
 CORODUMP_API void corodump_thrown_v1(const void* exception, const void* frame_pointer) noexcept;
