@@ -1,5 +1,5 @@
-// The last Capacity facts of a kind: noted by any thread of the host's without a lock, copied by the
-// watchdog.
+// The last Capacity facts of a kind: noted by any thread of the host's without a lock, copied by
+// the watchdog.
 //
 //   put ──> slot n % Capacity: [state 2n+1][words ...][state 2n+2] ──> read(n): copy, look again
 //

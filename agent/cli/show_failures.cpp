@@ -24,10 +24,8 @@ std::vector<show_failures::row> show_failures::fold() const {
     std::map<std::tuple<const void*, const void*, const void*, bool>, std::size_t> places;
     std::vector<row> rows;
     for (auto at = all_.failures.rbegin(); at != all_.failures.rend(); ++at) {
-        const auto [place, fresh] =
-            places.try_emplace({at->type.identity(), at->message.identity(), at->location,
-                                at->observed},
-                               rows.size());
+        const auto [place, fresh] = places.try_emplace(
+            {at->type.identity(), at->message.identity(), at->location, at->observed}, rows.size());
         if (fresh) rows.push_back({&*at, 0});
         ++rows[place->second].count;
     }
@@ -42,10 +40,10 @@ void show_failures::draw() {
         const auto unseen = static_cast<std::size_t>(
             std::count_if(all_.failures.begin(), all_.failures.end(),
                           [](const format::failure& one) { return !one.observed; }));
-        std::string remark = unseen == 0 ? "all were seen by somebody"
-                                         : human_count(unseen) + " of " +
-                                               human_count(all_.failures.size()) +
-                                               " seen by nobody";
+        std::string remark = unseen == 0
+                                 ? "all were seen by somebody"
+                                 : human_count(unseen) + " of " +
+                                       human_count(all_.failures.size()) + " seen by nobody";
         if (all_.failure_counts.failures_dropped != 0)
             remark += "; " + human_count(all_.failure_counts.failures_dropped) +
                       " before them are not kept";
@@ -65,8 +63,7 @@ void show_failures::draw_row(const row& one) {
     const format::failure& failure = *one.newest;
     std::string what = names_.type(failure.type);
     if (failure.message) what += ": " + cut_to(printable(failure.message.view()), shown_message);
-    out_ << "  "
-         << (failure.observed ? what : names_.colour()(paint::alarm, what)) << '\n'
+    out_ << "  " << (failure.observed ? what : names_.colour()(paint::alarm, what)) << '\n'
          << "    " << names_.function(failure.location->function) << "  "
          << names_.colour()(paint::place, names_.place(*failure.location)) << "  "
          << names_.colour()(paint::dim, or_unknown(failure.time)) << '\n';
@@ -83,9 +80,8 @@ void show_failures::draw_row(const row& one) {
 }
 
 void show_failures::draw_stack(const format::failure& of) {
-    const std::size_t shown = names_.options().all
-                                  ? of.thrown_at.size()
-                                  : std::min(shown_stack, of.thrown_at.size());
+    const std::size_t shown =
+        names_.options().all ? of.thrown_at.size() : std::min(shown_stack, of.thrown_at.size());
     for (std::size_t i = 0; i < shown; ++i) {
         const format::native_frame& frame = of.thrown_at[i];
         out_ << "      " << (i == 0 ? "thrown at " : "     from ")
@@ -108,8 +104,8 @@ void show_failures::draw_finished() {
                       std::string(outcome);
     out_ << '\n'
          << names_.colour()(paint::strong, "FINISHED") << "  "
-         << names_.colour()(paint::dim, "the last " + counted(all_.finished.size(), "task") + ": " +
-                                            counts)
+         << names_.colour()(paint::dim,
+                            "the last " + counted(all_.finished.size(), "task") + ": " + counts)
          << '\n';
     std::size_t shown = 0;
     for (auto at = all_.finished.rbegin(); at != all_.finished.rend(); ++at) {
@@ -135,10 +131,9 @@ std::string show_failures::ended(const format::finished_task& task) {
 std::string show_failures::fate_of(const std::string& id) {
     const auto wanted = format::parse_task_id(id);
     if (!wanted) return {};
-    const auto found = std::find_if(all_.finished.rbegin(), all_.finished.rend(),
-                                    [&](const format::finished_task& one) {
-                                        return one.task == *wanted;
-                                    });
+    const auto found =
+        std::find_if(all_.finished.rbegin(), all_.finished.rend(),
+                     [&](const format::finished_task& one) { return one.task == *wanted; });
     return found == all_.finished.rend() ? std::string() : "it has ended: " + ended(*found);
 }
 

@@ -1,4 +1,5 @@
-// The part of `corodump show` that tells of exceptions that left coroutines, and of tasks that ended.
+// The part of `corodump show` that tells of exceptions that left coroutines, and of tasks that
+// ended.
 //
 // Equal failures (type, message, place) are one row; those that nobody got to see come first. Shown
 // only when there is something to say: failures, or tasks that were cancelled or failed.

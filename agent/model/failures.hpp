@@ -1,5 +1,5 @@
-// What a dump tells of tasks that are gone, or that failed: exceptions that left coroutines, and the
-// last tasks that ended.
+// What a dump tells of tasks that are gone, or that failed: exceptions that left coroutines, and
+// the last tasks that ended.
 //
 // Threads: one owner (the watchdog). Signals: unsafe. Blocks: never.
 #pragma once
@@ -45,8 +45,8 @@ struct finished_task {
 };
 
 struct failure_section {
-    std::span<const failure> failures;       ///< newest last
-    std::span<const finished_task> finished;  ///< newest last
+    std::span<const failure> failures;                     ///< newest last
+    std::span<const finished_task> finished;               ///< newest last
     std::uint64_t failures_total = 0, finished_total = 0;  ///< since the agent was installed
 };
 

@@ -101,10 +101,10 @@ void dumper::describe_process(model::snapshot& to) noexcept {
 void dumper::describe_request(model::snapshot& to, const triggers::dump_request& request) noexcept {
     const bool by_signal = request.kind == triggers::request_kind::signal;
     const bool by_failure = request.kind == triggers::request_kind::failure;
-    to.trigger = {by_failure ? "failure"
+    to.trigger = {by_failure  ? "failure"
                   : by_signal ? "signal"
                               : "api",
-                  !by_failure            ? ""
+                  !by_failure           ? ""
                   : request.signal == 0 ? "terminate"
                                         : "signal",
                   by_signal || by_failure ? request.signal : 0,
@@ -176,9 +176,8 @@ model::limits dumper::limits_of(const triggers::dump_request& request) const noe
     return {.tasks = config_->max_tasks,
             .bytes = config_->max_bytes,
             .depth = static_cast<unsigned>(config_->max_depth),
-            .deadline_ns = request.deadline_ns == 0
-                               ? own_deadline
-                               : std::min(own_deadline, request.deadline_ns)};
+            .deadline_ns = request.deadline_ns == 0 ? own_deadline
+                                                    : std::min(own_deadline, request.deadline_ns)};
 }
 
 void dumper::dump(const triggers::dump_request& request, triggers::dump_outcome& outcome) noexcept {

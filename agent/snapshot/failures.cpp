@@ -18,8 +18,8 @@ namespace {
 constexpr std::string_view hidden = "<redacted>";
 
 bool is_name(char c) noexcept {
-    return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') ||
-           c == '_' || c == '-' || c == '.';
+    return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || c == '_' ||
+           c == '-' || c == '.';
 }
 
 bool ends_value(char c) noexcept {
@@ -92,8 +92,7 @@ const model::failure_section* failure_copier::copy() noexcept {
     const std::uint64_t failures = sources::failures().total();
     const std::uint64_t finished = sources::finished_tasks().total();
     if (failures == 0 && finished == 0) return nullptr;
-    const std::span<model::failure_section> made =
-        memory_.allocate_span<model::failure_section>(1);
+    const std::span<model::failure_section> made = memory_.allocate_span<model::failure_section>(1);
     if (made.empty()) return nullptr;
     made[0] = {copy_failures(), copy_finished(), failures, finished};
     return made.data();
@@ -194,8 +193,7 @@ model::finished_task failure_copier::copy(const sources::finished_facts& from) n
     to.by_address = from.by_address;
     to.by_generation = from.by_generation;
     if (from.ended_tick == 0) return to;
-    const double ago =
-        static_cast<double>(now_tick_ - from.ended_tick) * seconds_per_tick_;
+    const double ago = static_cast<double>(now_tick_ - from.ended_tick) * seconds_per_tick_;
     to.ended_unix_ns = base::realtime_ns() - static_cast<std::int64_t>(ago * 1e9);
     if (from.created_tick != 0)
         to.duration_seconds =

@@ -16,7 +16,8 @@ constexpr std::size_t max_slots = 16384;
 constexpr std::uintptr_t tag_slot = 1;
 constexpr std::uintptr_t tag_side = 2;
 
-/// A promise type's facts, out of an image that may be gone where the record was not live after all.
+/// A promise type's facts, out of an image that may be gone where the record was not live after
+/// all.
 bool read_promise(const detail::record* of, detail::promise_info& into) noexcept {
     const auto address =
         reinterpret_cast<std::uint64_t>(of->promise.load(std::memory_order_acquire));

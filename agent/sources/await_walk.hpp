@@ -1,14 +1,17 @@
-// Who awaits a coroutine at this moment, read on the thread that runs it: at a failure, or at an end.
+// Who awaits a coroutine at this moment, read on the thread that runs it: at a failure, or at an
+// end.
 //
 // snapshot/chains weighs all frames at once; here only one frame is known, and what its promise
 // names. Its parent is the frame whose promise or frame its known place names, else the one live,
-// suspended frame that a word of its promise names; of several, the one whose awaiter names it back.
+// suspended frame that a word of its promise names; of several, the one whose awaiter names it
+// back.
 //
-// The frame itself stands still, the caller runs it. The others may not, where a word means something
-// else: pooled memory is read in place, all other by safe copy, and nothing is written.
+// The frame itself stands still, the caller runs it. The others may not, where a word means
+// something else: pooled memory is read in place, all other by safe copy, and nothing is written.
 //
 // Threads: any. Signals: safe. Blocks: never. Errors: a shorter chain.
-// Bounds: max_awaiters frames; 64 words of a promise, 32 of an awaiter; 16,384 slots looked through.
+// Bounds: max_awaiters frames; 64 words of a promise, 32 of an awaiter; 16,384 slots looked
+// through.
 #pragma once
 
 #include <cstddef>
@@ -26,8 +29,8 @@ struct walked_frame {
     const detail::record* record = nullptr;
     std::uint64_t address = 0;
     std::uint32_t generation = 0;
-    std::uint16_t flags = 0;                ///< promise_flags
-    std::uint32_t side = model::no_index;   ///< for read_side
+    std::uint16_t flags = 0;                 ///< promise_flags
+    std::uint32_t side = model::no_index;    ///< for read_side
     std::uint64_t site = 0, definition = 0;  ///< keys, as in model::frame
 };
 

@@ -28,8 +28,8 @@ std::atomic<std::uint64_t> told_count{0};  ///< of these, told or overwritten; t
 std::atomic<corodump_unobserved_handler_v1> user_handler{nullptr};
 std::atomic<void*> user_context{nullptr};
 
-// Cancelled operations are no failures. Their exceptions are known for as long as it takes to get to
-// the library's entry, by address.
+// Cancelled operations are no failures. Their exceptions are known for as long as it takes to get
+// to the library's entry, by address.
 std::atomic<const void*> cancellations[256];
 
 template <std::size_t N>
@@ -125,8 +125,7 @@ void take_chain(std::span<const walked_frame> chain, failure_facts& to) noexcept
     to.chain_length = static_cast<std::uint32_t>(chain.size());
     for (std::size_t i = 0; i < chain.size(); ++i) {
         to.chain[i] = {chain[i].site, chain[i].definition};
-        if ((chain[i].flags & detail::promise_is_library) != 0)
-            to.library |= std::uint64_t{1} << i;
+        if ((chain[i].flags & detail::promise_is_library) != 0) to.library |= std::uint64_t{1} << i;
     }
     if (chain.empty()) return;
     to.task_address = chain.back().address;
@@ -190,7 +189,7 @@ void call_user(const failure_facts& what) noexcept {
     corodump_unobserved_v1 told{};
     const std::uint64_t key = what.chain_length == 0 ? 0 : what.chain[0].site;
     if ((key & model::code_key) == 0 && key != 0 && base::safe_read(place, key)) {
-        const auto take = [](char (&to)[512], const char* from) {
+        const auto take = [](char(&to)[512], const char* from) {
             const std::size_t bytes =
                 base::safe_copy(to, reinterpret_cast<std::uint64_t>(from), sizeof to - 1);
             to[bytes] = '\0';
@@ -336,9 +335,9 @@ void corodump_lost_v1(record* own, int unwinding, const void* handled) noexcept 
     const std::uint64_t number = held_by(own, generation_of(own) - 1);
     if (number == failure_ring::no_number) return;
     failure_slot& at = slot_of(number);
-    const bool seen = unwinding > 0 || at.awaited.load(relaxed) ||
-                      (handled != nullptr &&
-                       handled == at.exception.load(std::memory_order_acquire));
+    const bool seen =
+        unwinding > 0 || at.awaited.load(relaxed) ||
+        (handled != nullptr && handled == at.exception.load(std::memory_order_acquire));
     if (!seen) return lose(number);
     failure_state expected = failure_state::open;
     at.state.compare_exchange_strong(expected, failure_state::observed, std::memory_order_acq_rel);

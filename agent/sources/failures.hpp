@@ -10,8 +10,8 @@
 // coroutine that got it before it fails itself (`observer`: it awaited, or it resumed the one that
 // threw on). An address alone would be that of a later exception as well.
 //
-// Threads: the C functions by any; the rest by the watchdog. Signals: unsafe. Blocks: the pool's own
-// lock for the failed frame's side record. Errors: a failure that is dropped is counted.
+// Threads: the C functions by any; the rest by the watchdog. Signals: unsafe. Blocks: the pool's
+// own lock for the failed frame's side record. Errors: a failure that is dropped is counted.
 // Bounds: 256 failures of 64 frames, 127 bytes of a type's name, 511 of a message.
 #pragma once
 
@@ -63,9 +63,10 @@ struct failure_slot {
     std::atomic<const detail::record*> observer;
     std::atomic<std::uint32_t> holder_generation;
     std::atomic<std::uint32_t> observer_generation;
-    std::atomic<std::uint32_t> references;  ///< to the exception before the promise had it; 0: unknown
-    std::atomic<std::uint64_t> identity;    ///< of type and message
-    std::atomic<bool> awaited;              ///< the holder
+    std::atomic<std::uint32_t>
+        references;  ///< to the exception before the promise had it; 0: unknown
+    std::atomic<std::uint64_t> identity;  ///< of type and message
+    std::atomic<bool> awaited;            ///< the holder
     std::atomic<failure_state> state;
 };
 

@@ -1,8 +1,8 @@
 // Tasks that are gone: the last 1,000, with how they ended.
 //
-// A library's entries tell of their end always, at the cost of one call a task; other coroutines only
-// under switch_ends, and then it is found out here whether a frame was a task, which is to say that
-// none awaited it.
+// A library's entries tell of their end always, at the cost of one call a task; other coroutines
+// only under switch_ends, and then it is found out here whether a frame was a task, which is to say
+// that none awaited it.
 //
 // Threads: the C function by any; reading by the watchdog. Signals: unsafe. Blocks: never.
 // Errors: dropped, counted. Bounds: 1,000 tasks.

@@ -111,9 +111,9 @@ std::span<const std::uint64_t> frames_of_throw(std::uint32_t id) noexcept {
 
 std::uint32_t stack_of_throw(const void* exception) noexcept {
     const std::uint64_t word = place_of_throw(exception).load(std::memory_order_relaxed);
-    const bool same = exception != nullptr &&
-                      word >> id_bits == reinterpret_cast<std::uint64_t>(exception) << id_bits >>
-                                             id_bits;
+    const bool same =
+        exception != nullptr &&
+        word >> id_bits == reinterpret_cast<std::uint64_t>(exception) << id_bits >> id_bits;
     return same ? static_cast<std::uint32_t>(word & ((1U << id_bits) - 1U)) : 0;
 }
 

@@ -5,11 +5,12 @@
 //                                                     v
 //   exception's address ──hash──> [address, id]  one word: a later throw overwrites
 //
-// Equal stacks are kept once. What is not in use costs nothing: without corodump::throws nobody calls
-// corodump_thrown_v1.
+// Equal stacks are kept once. What is not in use costs nothing: without corodump::throws nobody
+// calls corodump_thrown_v1.
 //
 // Threads: note by any, read by any. Signals: safe. Blocks: never (one process_vm_readv of the own
-// stack, in place of trusting its bounds). Errors: id 0, counted. Bounds: 4,096 stacks of 32 frames.
+// stack, in place of trusting its bounds). Errors: id 0, counted. Bounds: 4,096 stacks of 32
+// frames.
 #pragma once
 
 #include <cstddef>

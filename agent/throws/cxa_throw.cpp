@@ -1,9 +1,9 @@
 // corodump::throws: stands before the C++ runtime's __cxa_throw in a service that links it, so that
 // the stack of a throw can be told for exceptions that leave a coroutine.
 //
-// An object of its own, linked into the executable and into nothing of the agent's: whoever does not
-// ask for it has the runtime's own. It notes the stack (see agent/sources/throw_stacks.hpp) and goes
-// on to the real one, a sanitizer's where there is one.
+// An object of its own, linked into the executable and into nothing of the agent's: whoever does
+// not ask for it has the runtime's own. It notes the stack (see agent/sources/throw_stacks.hpp) and
+// goes on to the real one, a sanitizer's where there is one.
 //
 // Threads: any. Signals: as throwing itself. Blocks: never. Errors: none.
 #include <dlfcn.h>
@@ -33,8 +33,9 @@ thrower look_up() noexcept {
 
 }  // namespace
 
-extern "C" [[noreturn, gnu::visibility("default")]] void __cxa_throw(
-    void* exception, std::type_info* type, void (*destroy)(void*));
+extern "C" [[noreturn, gnu::visibility("default")]] void __cxa_throw(void* exception,
+                                                                     std::type_info* type,
+                                                                     void (*destroy)(void*));
 
 extern "C" void __cxa_throw(void* exception, std::type_info* type, void (*destroy)(void*)) {
     corodump_thrown_v1(exception, __builtin_frame_address(0));

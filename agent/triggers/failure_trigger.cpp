@@ -41,8 +41,8 @@ constinit trigger_state state;
 
 __attribute__((tls_model("initial-exec"))) thread_local bool looked_for_stack = false;
 
-/// Makes the function it is in save the registers that callers rely on, so that whoever unwinds this
-/// thread's stack from outside finds them there.
+/// Makes the function it is in save the registers that callers rely on, so that whoever unwinds
+/// this thread's stack from outside finds them there.
 [[gnu::always_inline]] inline void save_registers() noexcept {
 #if defined(__x86_64__)
     asm volatile("" : : : "rbx", "rbp", "r12", "r13", "r14", "r15");
@@ -56,7 +56,8 @@ __attribute__((tls_model("initial-exec"))) thread_local bool looked_for_stack = 
     std::uint32_t before = nobody;
     if (state.dumping.compare_exchange_strong(before, self, std::memory_order_acq_rel)) {
         dump_outcome outcome;
-        static_cast<void>(state.options.watch->dump_for_failure(signal, state.options.wait, outcome));
+        static_cast<void>(
+            state.options.watch->dump_for_failure(signal, state.options.wait, outcome));
         state.dumping.store(done, std::memory_order_release);
         raw::futex_wake_all(state.dumping);
         return;
@@ -140,7 +141,7 @@ int catch_signals() noexcept {
     if (!state.has_key) state.has_key = pthread_key_create(&state.stack_key, drop_stack) == 0;
     int error = 0;
     for (std::size_t i = 0; i < signal_count; ++i) {
-        struct sigaction ours {};
+        struct sigaction ours{};
         ours.sa_sigaction = on_fatal_signal;
         ours.sa_flags = SA_SIGINFO | SA_ONSTACK;
         sigemptyset(&ours.sa_mask);
@@ -179,7 +180,7 @@ void uninstall_failure_trigger() noexcept {
         std::set_terminate(state.previous_terminate.load(std::memory_order_acquire));
     if (!state.signals_set.exchange(false, std::memory_order_acq_rel)) return;
     for (std::size_t i = 0; i < signal_count; ++i) {
-        struct sigaction now {};
+        struct sigaction now{};
         if (state.caught[i] && sigaction(fatal_signals[i], nullptr, &now) == 0 &&
             (now.sa_flags & SA_SIGINFO) != 0 && now.sa_sigaction == on_fatal_signal)
             restore(fatal_signals[i]);

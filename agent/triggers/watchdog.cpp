@@ -159,7 +159,8 @@ void watchdog::loop(bool orphan) noexcept {
             signal_due_ = true;
             signal_due_ns_ = raw::monotonic_ns();
         }
-        if ((woken & (wake_api | wake_failure)) != 0) serve_api(orphan, (woken & wake_failure) != 0);
+        if ((woken & (wake_api | wake_failure)) != 0)
+            serve_api(orphan, (woken & wake_failure) != 0);
         if (signal_due_ && raw::monotonic_ns() >= next_signal_ns_) serve_signal(orphan);
         if (orphan && !signal_due_ && orphan_may_leave()) return;
     }

@@ -36,9 +36,9 @@ enum class request_kind : std::uint8_t { signal, api, failure };
 
 struct dump_request {
     request_kind kind = request_kind::signal;
-    bool restricted = false;  ///< in a forked child: no malloc, no logging, at any time
-    bool stuck = false;       ///< taken by sigtimedwait: no handler ran
-    int signal = 0;           ///< of a failure: 0 is std::terminate
+    bool restricted = false;       ///< in a forked child: no malloc, no logging, at any time
+    bool stuck = false;            ///< taken by sigtimedwait: no handler ran
+    int signal = 0;                ///< of a failure: 0 is std::terminate
     std::int32_t sender_pid = -1;  ///< -1: unknown
     std::int64_t sender_uid = -1;
     std::uint64_t merged = 0;       ///< further signals that this dump answers

@@ -76,12 +76,12 @@ struct options {
     std::uint32_t max_files = 0;  ///< dumps of this service kept in the directory; 0: 16
     /// Comma-separated patterns of names whose values are not shown; empty: the default; "none".
     std::string redact;
-    choice failures = choice::by_default;           ///< note exceptions that leave coroutines; on
+    choice failures = choice::by_default;  ///< note exceptions that leave coroutines; on
     finished_tasks finished = finished_tasks::by_default;  ///< entries: tasks that co_spawn began
-    choice throw_stacks = choice::by_default;       ///< where corodump::throws is linked; on
-    choice dump_on_terminate = choice::by_default;  ///< std::terminate writes a dump; on
-    choice dump_on_fatal = choice::by_default;      ///< so do SIGSEGV and its like; off
-    std::chrono::milliseconds failure_wait{0};      ///< for that dump, before the process dies; 2 s
+    choice throw_stacks = choice::by_default;              ///< where corodump::throws is linked; on
+    choice dump_on_terminate = choice::by_default;         ///< std::terminate writes a dump; on
+    choice dump_on_fatal = choice::by_default;             ///< so do SIGSEGV and its like; off
+    std::chrono::milliseconds failure_wait{0};  ///< for that dump, before the process dies; 2 s
 };
 
 /// Errors: as corodump_install_v1, in std::generic_category. Nothing is changed then, and the

@@ -1,7 +1,8 @@
-// What a service can say of failures, and be told: exceptions that leave a coroutine and that nobody
-// gets to see. docs/failures.md says what counts as seen.
+// What a service can say of failures, and be told: exceptions that leave a coroutine and that
+// nobody gets to see. docs/failures.md says what counts as seen.
 //
-//     corodump::on_unobserved_failure([](const corodump::unobserved_failure& lost, void*) noexcept {
+//     corodump::on_unobserved_failure([](const corodump::unobserved_failure& lost, void*) noexcept
+//     {
 //         metrics.lost_exceptions.add(1, lost.type);
 //     });
 //
@@ -41,8 +42,8 @@ struct unobserved_failure {
     std::uint32_t line = 0;
 };
 
-/// Runs on the thread of the host's on which the failure was lost, while the task is destroyed. Must
-/// not throw.
+/// Runs on the thread of the host's on which the failure was lost, while the task is destroyed.
+/// Must not throw.
 using unobserved_handler = void (*)(const unobserved_failure& what, void* context) noexcept;
 
 namespace detail {

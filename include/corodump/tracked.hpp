@@ -33,7 +33,8 @@ struct promise_adapter {
     /// Bytes of the last argument, a completion handler that leads to the awaiting task; 0: none.
     static constexpr std::size_t handler_bytes = 0;
     // Where they exist:
-    //   static bool says_cancelled() noexcept     in a handler: the exception is of an operation that
+    //   static bool says_cancelled() noexcept     in a handler: the exception is of an operation
+    //   that
     //                                             was cancelled
     //   static const void* promise_in(E& operand) of an entry: the promise of what it awaits
     /// Offset of the caller's address in the promise, -1: not known, it is looked for.

@@ -112,7 +112,8 @@ TEST(Failures, TellTypeMessageAndTheChainAtTheThrow) {
         EXPECT_EQ(failure["labels"]["auth_token"], "<redacted>");
         EXPECT_TRUE(failure["thrown_at"].is_null());
         EXPECT_EQ(failure["task"], dump["tasks"][0]["id"]);
-        EXPECT_EQ(support::functions_of(nlohmann::json::array({failure["created"]["location"]})), "session");
+        EXPECT_EQ(support::functions_of(nlohmann::json::array({failure["created"]["location"]})),
+                  "session");
     }
     EXPECT_TRUE(log.comes("told in full")) << log.text();
 }
@@ -254,8 +255,7 @@ TEST(Failures, MayBeOfATypeWithoutAMessage) {
 TEST(Failures, HideSecretsOfMessages) {
     captured_log log;
     app::forgets("login failed: user=ann password=hunter2, token: \"a b\" next");
-    const std::string shown =
-        "login failed: user=ann password=<redacted>, token: <redacted> next";
+    const std::string shown = "login failed: user=ann password=<redacted>, token: <redacted> next";
     ASSERT_TRUE(log.comes(shown)) << log.text();
     EXPECT_FALSE(failure_with(support::dump_as_json(), shown).is_null());
 }

@@ -154,9 +154,9 @@ TEST_F(Dying, OfAFaultShowsTheThreadThatFailed) {
     bool found = false;
     for (const json& thread : dump["threads"])
         for (const json& frame : thread["frames"])
-            found = found || (frame["function"].is_string() &&
-                              frame["function"].get<std::string>().find("sink") !=
-                                  std::string::npos);
+            found =
+                found || (frame["function"].is_string() &&
+                          frame["function"].get<std::string>().find("sink") != std::string::npos);
     EXPECT_TRUE(found) << dump["threads"];
 }
 
@@ -166,7 +166,11 @@ TEST_F(Dying, OfAbortLeavesADump) {
 
 TEST_F(Dying, OfASignalThatWasSentLeavesADump) {
     for (const int signal : {SIGSEGV, SIGBUS, SIGFPE, SIGILL}) {
-        expect_by_signal(expect_same_death(nothing, [signal] { kill(getpid(), signal); pause(); }),
+        expect_by_signal(expect_same_death(nothing,
+                                           [signal] {
+                                               kill(getpid(), signal);
+                                               pause();
+                                           }),
                          signal);
         TearDown();
         SetUp();
@@ -195,7 +199,7 @@ void report(int, siginfo_t* info, void*) {
     _exit(as_it_was ? 42 : 43);
 }
 void install_report() {
-    struct sigaction action {};
+    struct sigaction action{};
     action.sa_sigaction = report;
     action.sa_flags = SA_SIGINFO;
     sigaction(SIGSEGV, &action, nullptr);
@@ -223,7 +227,7 @@ struct sigaction earlier;
 TEST_F(Dying, MayBeAskedForByALaterHandler) {
     const corodump::options options = fatal();
     const death of = die(&options, no_core, [] {
-        struct sigaction action {};
+        struct sigaction action{};
         action.sa_sigaction = [](int signal, siginfo_t* info, void* context) {
             earlier.sa_sigaction(signal, info, context);
         };
@@ -249,8 +253,8 @@ TEST_F(Dying, OfStackExhaustionLeavesADump) {
 #endif
 
 TEST_F(Dying, CallsTheTerminateHandlerThatWasThereBefore) {
-    const json dump = expect_same_death([] { std::set_terminate([] { _exit(44); }); },
-                                        [] { std::terminate(); });
+    const json dump =
+        expect_same_death([] { std::set_terminate([] { _exit(44); }); }, [] { std::terminate(); });
     ASSERT_FALSE(dump.is_null());
     EXPECT_EQ(dump["dump"]["trigger"]["reason"], "terminate");
 }

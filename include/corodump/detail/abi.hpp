@@ -278,7 +278,8 @@ CORODUMP_API void corodump_failed_v1(corodump::detail::record* own, const void* 
 /// The promise has had it, still in the handler.
 CORODUMP_API void corodump_stored_v1(corodump::detail::record* own, const void* frame) noexcept;
 /// Somebody got the exception: the coroutine `by`, which may throw it on, or the program itself.
-CORODUMP_API void corodump_observed_v1(corodump::detail::record* by, const void* exception) noexcept;
+CORODUMP_API void corodump_observed_v1(corodump::detail::record* by,
+                                       const void* exception) noexcept;
 /// The record of a coroutine that failed has ended. `unwinding`: an exception is in flight on this
 /// thread; `handled`: the one that is being handled, or nullptr.
 CORODUMP_API void corodump_lost_v1(corodump::detail::record* own, int unwinding,

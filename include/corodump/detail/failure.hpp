@@ -28,8 +28,8 @@ namespace detail {
 
 #if defined(__cpp_exceptions)
 
-/// Where the exception object lies: the one word of an exception_ptr, in libstdc++ and libc++ alike.
-/// It stays the same when the exception is rethrown. nullptr: none, or not C++'s.
+/// Where the exception object lies: the one word of an exception_ptr, in libstdc++ and libc++
+/// alike. It stays the same when the exception is rethrown. nullptr: none, or not C++'s.
 [[nodiscard, gnu::visibility("hidden")]] inline const void* address_of(
     const std::exception_ptr& of) noexcept {
     static_assert(sizeof(of) == sizeof(void*));

@@ -1,5 +1,5 @@
-// Coroutine types by what they do with an exception: keep it for whoever awaits or asks, swallow it,
-// hand it to a future, throw it on.
+// Coroutine types by what they do with an exception: keep it for whoever awaits or asks, swallow
+// it, hand it to a future, throw it on.
 #pragma once
 
 #include <coroutine>
@@ -21,8 +21,7 @@ struct task {
         std::suspend_always initial_suspend() noexcept { return {}; }
         struct ends {
             bool await_ready() noexcept { return false; }
-            std::coroutine_handle<> await_suspend(
-                std::coroutine_handle<promise_type> h) noexcept {
+            std::coroutine_handle<> await_suspend(std::coroutine_handle<promise_type> h) noexcept {
                 return h.promise().caller;
             }
             void await_resume() noexcept {}

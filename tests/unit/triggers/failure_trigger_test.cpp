@@ -79,7 +79,7 @@ TEST(FailureTrigger, GivesBackWhatWasThere) {
         REQUIRE(std::get_terminate() != before);
         triggers::uninstall_failure_trigger();
         REQUIRE(std::get_terminate() == before);
-        struct sigaction now {};
+        struct sigaction now{};
         sigaction(SIGFPE, nullptr, &now);
         REQUIRE(now.sa_handler == static_cast<sighandler_t>(handler));
     });
@@ -92,7 +92,7 @@ TEST(FailureTrigger, LeavesIgnoredSignalsIgnored) {
         signal(SIGFPE, SIG_IGN);
         start(agent, 20s, true);
         raise(SIGFPE);
-        struct sigaction now {};
+        struct sigaction now{};
         sigaction(SIGFPE, nullptr, &now);
         REQUIRE(now.sa_handler == SIG_IGN);
     });
@@ -102,10 +102,10 @@ TEST(FailureTrigger, LeavesIgnoredSignalsIgnored) {
 TEST(FailureTrigger, TakesNoSignalUnlessAsked) {
     const int status = run_in_child([] {
         test_agent agent;
-        struct sigaction before {};
+        struct sigaction before{};
         sigaction(SIGSEGV, nullptr, &before);
         start(agent, 20s, false);
-        struct sigaction now {};
+        struct sigaction now{};
         sigaction(SIGSEGV, nullptr, &now);
         REQUIRE(now.sa_handler == before.sa_handler);
     });
