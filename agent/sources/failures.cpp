@@ -335,6 +335,7 @@ void corodump_lost_v1(record* own, int unwinding, const void* handled) noexcept 
     const std::uint64_t number = held_by(own, generation_of(own) - 1);
     if (number == failure_ring::no_number) return;
     failure_slot& at = slot_of(number);
+    if (state_of_failure(number) != failure_state::open) return;
     const bool seen =
         unwinding > 0 || at.awaited.load(relaxed) ||
         (handled != nullptr && handled == at.exception.load(std::memory_order_acquire));
