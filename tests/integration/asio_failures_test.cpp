@@ -69,8 +69,7 @@ TEST(AsioFailures, OfDetachedTasksAreSeenByNobody) {
     const json failure = failure_with(support::dump_as_json(), "dropped by detached");
     EXPECT_EQ(failure["observed"], false);
     EXPECT_EQ(failure["name"], "session");
-    EXPECT_EQ(support::functions_of(failure["await_chain"]),
-              "co_spawn_entry_point<...> > session > fails");
+    EXPECT_TRUE(support::functions_of(failure["await_chain"]).ends_with(" > session > fails"));
     EXPECT_EQ(support::functions_of(json::array({failure["created"]["location"]})), "session");
     EXPECT_EQ(log.count("dropped by detached"), 1);
     EXPECT_EQ(failure_with(support::dump_as_json(), "dropped by detached")["task"],
