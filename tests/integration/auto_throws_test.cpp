@@ -69,7 +69,8 @@ TEST(Throws, TellTheStackOfTheThrow) {
 
 TEST(Throws, TellEqualStacksOfEqualThrows) {
     void (*volatile run)(const char*) = run_one;  // one place to call from, not a loop unrolled
-    for (volatile int i = 0; i < 2; i = i + 1) run(i == 0 ? "once" : "twice");
+    volatile int times = 2;
+    for (int i = 0; i < times; ++i) run(i == 0 ? "once" : "twice");
     const auto dump = support::dump_as_json();
     const auto stack = failure_with(dump, "once")["thrown_at"];
     ASSERT_TRUE(stack.is_array());
