@@ -2,7 +2,7 @@
 include(CMakePackageConfigHelpers)
 
 set(package_dir "${CMAKE_INSTALL_LIBDIR}/cmake/corodump")
-set(exported corodump_headers corodump_agent corodump_auto)
+set(exported corodump_headers corodump_agent corodump_auto corodump_throws)
 if(CORODUMP_WITH_ASIO)
     list(APPEND exported corodump_asio corodump_asio_standalone)
 endif()
@@ -12,7 +12,9 @@ install(
     EXPORT corodump-targets
     LIBRARY DESTINATION ${CMAKE_INSTALL_LIBDIR}
             COMPONENT corodump-runtime
-            NAMELINK_COMPONENT corodump-development)
+            NAMELINK_COMPONENT corodump-development
+    ARCHIVE DESTINATION ${CMAKE_INSTALL_LIBDIR}
+            COMPONENT corodump-development)
 install(
     EXPORT corodump-targets
     NAMESPACE corodump::

@@ -106,6 +106,12 @@ public:
         number("CORODUMP_CREATION_DEPTH", creation_depth_range, out_.values.creation_depth);
         creation_stacks();
         yes_or_no("CORODUMP_CREATORS", out_.values.creators);
+        number("CORODUMP_FAILURE_WAIT_MS", failure_wait_range, out_.values.failure_wait_ms);
+        yes_or_no("CORODUMP_FAILURES", out_.values.failures);
+        yes_or_no("CORODUMP_THROW_STACKS", out_.values.throw_stacks);
+        yes_or_no("CORODUMP_DUMP_ON_TERMINATE", out_.values.dump_on_terminate);
+        yes_or_no("CORODUMP_DUMP_ON_FATAL", out_.values.dump_on_fatal);
+        finished();
         redact();
         yes_or_no("CORODUMP_OFF", out_.values.off);
         return std::move(out_);
@@ -206,6 +212,20 @@ private:
             out_.values.creation_stacks = stack_tracing::all;
         else
             problem("CORODUMP_CREATION_STACKS", given, "it must be off, sampled or all");
+    }
+
+    void finished() {
+        const std::string_view given = value("CORODUMP_FINISHED");
+        if (given.empty()) return;
+        const std::string word = lowered(given);
+        if (word == "off" || word == "0")
+            out_.values.finished = finished_tasks::off;
+        else if (word == "entries")
+            out_.values.finished = finished_tasks::entries;
+        else if (word == "all")
+            out_.values.finished = finished_tasks::all;
+        else
+            problem("CORODUMP_FINISHED", given, "it must be off, entries or all");
     }
 
     void yes_or_no(const char* name, bool& into) {

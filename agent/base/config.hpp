@@ -43,6 +43,8 @@ private:
 }
 
 enum class stack_tracing : std::uint8_t { off, sampled, all };
+/// Of which tasks the ends are noted: those of libraries' entries cost nothing measurable.
+enum class finished_tasks : std::uint8_t { off, entries, all };
 
 struct config {
     std::string directory = "/tmp";
@@ -61,6 +63,12 @@ struct config {
     std::uint64_t stall_dump_interval_ms = 60'000;
     bool dump_on_stall = false;
     bool count_callbacks = false;
+    bool failures = true;
+    finished_tasks finished = finished_tasks::entries;
+    bool throw_stacks = true;  ///< where corodump::throws is linked
+    bool dump_on_terminate = true;
+    bool dump_on_fatal = false;
+    std::uint64_t failure_wait_ms = 2000;
     redaction redact = redaction::standard();
     bool creators = false;
     stack_tracing creation_stacks = stack_tracing::off;
@@ -94,6 +102,7 @@ inline constexpr number_range stall_range{16, 600'000};
 inline constexpr number_range stall_interval_range{1, 86'400'000};
 inline constexpr number_range percent_range{1, 100};
 inline constexpr number_range creation_depth_range{1, 32};
+inline constexpr number_range failure_wait_range{10, 60'000};
 
 /// Shaped like getenv: null when unset.
 using environment_reader = const char* (*)(const char* name);

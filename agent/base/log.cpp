@@ -124,6 +124,11 @@ void log(log_level level, std::string_view message) noexcept {
 
 #endif
 
+void log_at_tick(log_level level, std::string_view message) noexcept {
+    static constexpr std::string_view names[] = {"info", "warning", "error"};
+    write_line(names[static_cast<unsigned>(level)], message);
+}
+
 std::uint64_t dropped_log_lines() noexcept {
     return dropped.load(std::memory_order_relaxed);
 }

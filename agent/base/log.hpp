@@ -28,6 +28,10 @@ void prepare_log() noexcept;
 /// Writes "<RFC 3339 time> corodump <level>: <message>".
 void log(log_level level, std::string_view message) noexcept;
 
+/// The same without spdlog: for the watchdog between dumps, which must not so much as touch a
+/// thread-local of the library's for the first time, since that may call malloc.
+void log_at_tick(log_level level, std::string_view message) noexcept;
+
 /// Lines dropped so far and not yet told.
 [[nodiscard]] std::uint64_t dropped_log_lines() noexcept;
 

@@ -20,8 +20,9 @@ int show_one(const format::dump& all, const std::string& id, const show_options&
              show_report& report, std::ostream& problems) {
     const format::task* found = format::task_index(all).find(id);
     if (found == nullptr) {
+        const std::string fate = report.fate_of(id);
         problems << "corodump: " << options.file << ": no task has the id " << printable(id)
-                 << '\n';
+                 << (fate.empty() ? "" : "; " + fate) << '\n';
         return exit_problem;
     }
     report.header();
@@ -68,6 +69,7 @@ int show(const format::dump& all, const show_options& options, std::ostream& out
     report.summary();
     if (!groups.empty()) report.groups(groups);
     report.loops();
+    report.failures();
     report.threads();
     report.footer();
     return exit_ok;

@@ -36,6 +36,10 @@ std::string when(format::text time) {
 
 std::string asked_by(const format::trigger& t) {
     if (t.kind == "stall") return "taken for a stall";
+    if (t.kind == "failure")
+        return t.reason == "terminate" ? "made because the process called std::terminate"
+               : t.signal ? "made because the process died of signal " + std::to_string(*t.signal)
+                          : std::string("made because the process died");
     if (t.kind != "signal") return "asked for by " + or_unknown(t.kind);
     std::string result = "asked for by signal";
     if (t.signal) result += ' ' + std::to_string(*t.signal);

@@ -14,8 +14,9 @@
 #include <utility>
 #include <vector>
 
-#include "agent/cli/show_loops.hpp"
 #include "agent/cli/show_creation.hpp"
+#include "agent/cli/show_failures.hpp"
+#include "agent/cli/show_loops.hpp"
 #include "agent/cli/show_names.hpp"
 #include "agent/cli/show_threads.hpp"
 #include "agent/cli/task_groups.hpp"
@@ -34,6 +35,10 @@ public:
     void objects();
     void summary();
     void groups(const std::vector<task_group>& groups);
+    void failures() { show_failures(all_, names_, out_).draw(); }
+    [[nodiscard]] std::string fate_of(const std::string& id) {
+        return show_failures(all_, names_, out_).fate_of(id);
+    }
     void threads() { show_threads(all_, names_, out_).draw(); }
     void loops() { show_loops(all_, names_, out_).draw(); }
     void one_task(const format::task& t);

@@ -166,8 +166,33 @@ struct creation_info {
                   distinct_stacks = 0, stack_bytes = 0, stacks_left_out = 0;
 };
 
+/// An exception that left a coroutine.
+struct failure {
+    text time, name, type, message;
+    task_id task;
+    std::vector<label> labels;
+    const frame_shape* location = nullptr;
+    const chain_shape* chain = nullptr;  ///< outermost first
+    const frame_shape* created_at = nullptr;
+    task_id created_by;
+    bool has_stack = false;
+    std::vector<native_frame> thrown_at;
+    bool observed = false;
+};
+
+struct finished_task {
+    task_id task, cancelled_by;
+    text name, outcome, ended;
+    const frame_shape* definition = nullptr;
+    std::optional<double> duration_seconds;
+};
+
+struct failure_counts {
+    std::uint64_t failures = 0, failures_dropped = 0, finished = 0, finished_dropped = 0;
+};
+
 struct trigger {
-    text kind;
+    text kind, reason;
     std::optional<std::int64_t> signal, sender_pid, sender_uid, merged;
 };
 
@@ -307,6 +332,9 @@ struct dump {
     std::vector<loop> loops;
     std::uint64_t stalls_seen = 0;
     std::vector<stall> stalls;  ///< oldest first
+    std::vector<failure> failures;        ///< newest last
+    std::vector<finished_task> finished;  ///< newest last
+    format::failure_counts failure_counts;
     std::vector<module> modules;
     std::uint64_t not_understood = 0;  ///< parts of a newer format left out
 

@@ -9,6 +9,7 @@
 #include "agent/base/clock.hpp"
 #include "agent/format/chain_walk.hpp"
 #include "agent/format/creation_writer.hpp"
+#include "agent/format/failure_writer.hpp"
 #include "agent/format/fragment_cache.hpp"
 #include "agent/format/json_text.hpp"
 #include "agent/format/json_writer.hpp"
@@ -119,6 +120,7 @@ void sections::write() noexcept {
     write_creation(out_, all_, room_for_modules());
     write_threads();
     if (all_.loops != nullptr) loop_writer(out_, walk_, all_).write(*all_.loops);
+    failure_writer(out_, places_, all_).write();
     write_modules();
     out_.line();
     out_.end_object();
@@ -161,6 +163,10 @@ void sections::write_trigger() noexcept {
         out_.member("signal").number_or_null(trigger.signal);
         out_.member("sender_pid").number_or_null(trigger.sender_pid);
         out_.member("sender_uid").number_or_null(trigger.sender_uid);
+    }
+    if (trigger.kind == "failure") {
+        out_.member("reason").text(trigger.reason);
+        if (trigger.signal != 0) out_.member("signal").number_or_null(trigger.signal);
     }
     out_.member("merged").number(trigger.merged);
     out_.end_object();

@@ -20,7 +20,8 @@ namespace corodump::format {
 
 namespace {
 
-constexpr std::array<std::string_view, 3> trigger_kinds = {"signal", "api", "stall"};
+constexpr std::array<std::string_view, 4> trigger_kinds = {"signal", "api", "stall", "failure"};
+constexpr std::array<std::string_view, 2> failure_reasons = {"terminate", "signal"};
 constexpr std::array<std::string_view, 3> severities = {"error", "warning", "info"};
 constexpr std::array<std::string_view, 13> verdict_kinds = {
     "wait_cycle",  "one_site",           "growth",       "exhausted",     "resource_leak",
@@ -30,7 +31,8 @@ constexpr std::size_t max_groups = 1024;
 
 bool in_elements(std::string_view key) {
     return key == "verdicts" || key == "groups" || key == "tasks" || key == "threads" ||
-           key == "loops" || key == "stalls" || key == "creation_stacks" || key == "modules";
+           key == "loops" || key == "stalls" || key == "creation_stacks" || key == "failures" ||
+           key == "finished" || key == "modules";
 }
 
 }  // namespace
@@ -70,6 +72,8 @@ void dump_builder::member(std::string_view key, const tree& value) {
         read_process(value, where);
     } else if (key == "summary") {
         read_summary(value, where);
+    } else if (key == "failure_counts" && value[0].kind == node_kind::object) {
+        read_failure_counts(value, where);
     } else if (key == "left_out" && value[0].kind == node_kind::object) {
         read_left_out(value, where);
     } else if (key == "stalls_seen" && value[0].kind == node_kind::unsigned_integer) {
@@ -101,6 +105,10 @@ void dump_builder::element(std::string_view key, std::uint64_t index, const tree
         read_stall(value, where);
     } else if (key == "creation_stacks") {
         read_creation_stack(value, where);
+    } else if (key == "failures") {
+        read_failure(value, where);
+    } else if (key == "finished") {
+        read_finished(value, where);
     } else {
         read_module(value, where);
     }
@@ -157,6 +165,8 @@ void dump_builder::read_trigger(object_fields& in, const tree& json) {
     object_fields trigger = fields(json, *at, in.where()["trigger"]);
     trigger.read_choice("kind", need::value, dump_.trigger.kind, trigger_kinds);
     const bool by_signal = dump_.trigger.kind == "signal";
+    if (dump_.trigger.kind == "failure")
+        trigger.read_choice("reason", need::value, dump_.trigger.reason, failure_reasons);
     trigger.read("signal", by_signal ? need::value : need::optional, dump_.trigger.signal);
     const need sender = by_signal ? need::nullable : need::optional_or_null;
     trigger.read("sender_pid", sender, dump_.trigger.sender_pid);

@@ -40,13 +40,15 @@ public:
     void finish(std::uint64_t offset);
 
 private:
-    static constexpr std::array<std::string_view, 16> members = {
-        "format", "format_version", "dump",     "process",         "verdicts", "summary",
-        "groups", "tasks",          "left_out", "creation_stacks", "creation", "threads",
-        "loops",  "stalls_seen",    "stalls",   "modules"};
-    /// Added to format 1: dumps of earlier versions do not have them.
-    static constexpr std::array<std::string_view, 7> optional_members = {
-        "left_out", "creation_stacks", "creation", "threads", "loops", "stalls_seen", "stalls"};
+    static constexpr std::array<std::string_view, 19> members = {
+        "format",      "format_version", "dump",           "process",         "verdicts",
+        "summary",     "groups",         "tasks",          "left_out",        "creation_stacks",
+        "creation",    "threads",        "loops",          "stalls_seen",     "stalls",
+        "failures",    "finished",       "failure_counts", "modules"};
+    /// Some were added to format 1, and some are there only with something in them.
+    static constexpr std::array<std::string_view, 10> optional_members = {
+        "left_out", "creation_stacks", "creation", "threads",  "loops",
+        "stalls",   "stalls_seen",     "failures", "finished", "failure_counts"};
 
     [[nodiscard]] object_fields fields(const tree& json, std::uint32_t at, const path& where) {
         return {log_, *dump_.pool, json, at, where};
@@ -89,6 +91,12 @@ private:
     void read_callbacks(object_fields& in, const tree& json, loop& out);
     void read_stall(const tree& json, const path& where);
     void read_stack(object_fields& in, const tree& json, thread& out);
+    void read_failure(const tree& json, const path& where);
+    void read_failure_chain(object_fields& in, const tree& json, failure& out);
+    [[nodiscard]] const frame_shape* read_location(object_fields& in, const tree& json);
+    void read_failure_created(object_fields& in, const tree& json, failure& out);
+    void read_finished(const tree& json, const path& where);
+    void read_failure_counts(const tree& json, const path& where);
     void read_module(const tree& json, const path& where);
     void read_place(object_fields& in, frame_shape& out);
     void read_library(object_fields& in, bool only_true, frame_shape& out);

@@ -120,7 +120,8 @@ protected:
 };
 
 struct trigger {
-    std::string_view kind;  ///< "signal", "api" or "stall"
+    std::string_view kind;    ///< "signal", "api", "stall" or "failure"
+    std::string_view reason;  ///< of a failure: "terminate" or "signal"
     int signal = 0;
     int sender_pid = -1;  ///< -1: unknown
     int sender_uid = -1;
@@ -251,6 +252,7 @@ struct limits {
 
 struct loops;
 struct creation;  // creation.hpp
+struct failure_section;
 
 struct snapshot {
     std::string_view id;
@@ -272,6 +274,7 @@ struct snapshot {
     std::uint64_t threads_left_out = 0;
     const model::loops* loops = nullptr;  ///< null: there are none, and there was no stall
     const model::creation* creation = nullptr;  ///< null: creations are not traced
+    const failure_section* failures = nullptr;  ///< model/failures.hpp; nullptr: not noted
     std::span<const module> modules;
     model::details* details = nullptr;
 

@@ -4,6 +4,7 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <cerrno>
 #include <cstring>
 
@@ -53,7 +54,7 @@ void set_text(std::span<char> to, std::string_view text) noexcept {
 }
 
 std::string_view name_of(triggers::request_kind kind) noexcept {
-    constexpr std::string_view names[] = {"signal", "api", "stall"};
+    constexpr std::string_view names[] = {"signal", "api", "stall", "failure"};
     return names[static_cast<unsigned>(kind)];
 }
 
@@ -104,7 +105,12 @@ void dumper::describe_process(model::snapshot& to) noexcept {
 
 void dumper::describe_request(model::snapshot& to, const triggers::dump_request& request) noexcept {
     const bool by_signal = request.kind == triggers::request_kind::signal;
-    to.trigger = {name_of(request.kind), by_signal ? request.signal : 0,
+    const bool by_failure = request.kind == triggers::request_kind::failure;
+    to.trigger = {name_of(request.kind),
+                  !by_failure           ? ""
+                  : request.signal == 0 ? "terminate"
+                                        : "signal",
+                  by_signal || by_failure ? request.signal : 0,
                   request.sender_pid > 0 ? request.sender_pid : -1,
                   request.sender_pid > 0 ? static_cast<int>(request.sender_uid) : -1,
                   request.merged};
@@ -127,8 +133,11 @@ void dumper::describe_request(model::snapshot& to, const triggers::dump_request&
     builder_.warn(text.append("plain kill").view());
 }
 
-void dumper::add_threads(model::snapshot& to) noexcept {
+void dumper::add_threads(model::snapshot& to, const triggers::dump_request& request) noexcept {
     snapshot::threads_options options;
+    if (request.deadline_ns != 0)
+        options.deadline_ns = std::clamp(request.deadline_ns - base::monotonic_ns(),
+                                         std::int64_t{10'000'000}, options.deadline_ns);
     options.watchdog_tid = static_cast<std::int32_t>(::syscall(SYS_gettid));
     builder_.add_threads(options);
     builder_.add_creation_stacks();
@@ -166,11 +175,13 @@ base::file_result dumper::write(const model::snapshot& from,
 }
 
 model::limits dumper::limits_of(const triggers::dump_request& request) const noexcept {
+    const std::int64_t own_deadline =
+        request.requested_ns + static_cast<std::int64_t>(config_->deadline_ms) * 1'000'000;
     return {.tasks = config_->max_tasks,
             .bytes = config_->max_bytes,
             .depth = static_cast<unsigned>(config_->max_depth),
-            .deadline_ns =
-                request.requested_ns + static_cast<std::int64_t>(config_->deadline_ms) * 1'000'000};
+            .deadline_ns = request.deadline_ns == 0 ? own_deadline
+                                                    : std::min(own_deadline, request.deadline_ns)};
 }
 
 void dumper::take_stack(std::int64_t deadline_ns, snapshot::stall_record& into) noexcept {
@@ -191,7 +202,8 @@ void dumper::dump(const triggers::dump_request& request, triggers::dump_outcome&
     made.time_unix_ns = base::realtime_ns();
     describe_process(made);
     describe_request(made, request);
-    add_threads(made);
+    builder_.add_failures({hides, &config_->redact});
+    add_threads(made, request);
     if (stalls_ != nullptr) builder_.add_loops(*stalls_);
     builder_.conclude();
     made.duration_us =

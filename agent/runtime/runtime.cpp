@@ -16,11 +16,16 @@
 #include "agent/base/text.hpp"
 #include "agent/runtime/beacon.hpp"
 #include "agent/runtime/dumper.hpp"
+#include "agent/runtime/failure_log.hpp"
 #include "agent/runtime/stall_monitor.hpp"
-#include "agent/sources/loops.hpp"
 #include "agent/sources/births.hpp"
+#include "agent/sources/failures.hpp"
+#include "agent/sources/finished.hpp"
+#include "agent/sources/loops.hpp"
 #include "agent/sources/pool.hpp"
 #include "agent/sources/stack_signal.hpp"
+#include "agent/sources/throw_stacks.hpp"
+#include "agent/triggers/failure_trigger.hpp"
 #include "agent/triggers/process_hooks.hpp"
 #include "agent/triggers/signal_trigger.hpp"
 #include "agent/triggers/watchdog.hpp"
@@ -70,6 +75,7 @@ void advance_tick(void*) noexcept {
 void tick(void*) noexcept {
     advance_tick(nullptr);
     if (triggers::is_orphaned()) return;
+    log_lost_failures(parts().config.redact);
     if (parts().stalls.tick(parts().dumps)) watch.wish(triggers::request_kind::stall);
 }
 
@@ -120,6 +126,7 @@ void after_fork_in_child(void*) noexcept {
     parts().dumps.forget();
     parts().stalls.forget();
     sources::forget_stack_signals();
+    triggers::forget_failures();
 }
 
 /// A forked child that makes coroutines is a service again, and gets its threads back.
@@ -145,6 +152,22 @@ void take_number(std::uint64_t given, base::number_range range, const char* name
 int refused(int error, std::string_view why) noexcept {
     log_problem(why);
     return error;
+}
+
+void take_failure_options(const corodump_options_v1& options, base::config& defaults) {
+    const auto choose = [&](unsigned shift, bool& into) {
+        const unsigned choice = options.failure_flags >> shift & 3U;
+        if (choice != 0) into = choice == 2;
+    };
+    choose(0, defaults.failures);
+    choose(2, defaults.dump_on_terminate);
+    choose(4, defaults.dump_on_fatal);
+    choose(6, defaults.throw_stacks);
+    const base::finished_tasks ends[] = {defaults.finished, base::finished_tasks::off,
+                                         base::finished_tasks::entries, base::finished_tasks::all};
+    defaults.finished = ends[options.failure_flags >> 8U & 3U];
+    take_number(options.failure_wait_ms, base::failure_wait_range, "failure_wait",
+                defaults.failure_wait_ms);
 }
 
 base::config defaults_from(const corodump_options_v1& options) {
@@ -197,6 +220,7 @@ base::config defaults_from(const corodump_options_v1& options) {
         defaults.creation_stacks = static_cast<base::stack_tracing>(options.creation_stacks);
     else
         log_problem("options::creation_stacks is not known to this agent: off");
+    take_failure_options(options, defaults);
     if (options.redact != nullptr) defaults.redact = base::redaction::parse(options.redact);
     return defaults;
 }
@@ -233,6 +257,29 @@ void trace_creations() noexcept {
          .budget_percent = static_cast<std::uint32_t>(config.creation_budget_percent),
          .depth = static_cast<std::uint32_t>(config.creation_depth)});
     if (error != 0) log_problem("no memory for creation stacks: none are taken");
+}
+
+/// On a thread of the host's that makes coroutines.
+void on_slow_path() noexcept {
+    revive();
+    triggers::ensure_alternate_stack();
+}
+
+void note_failures() noexcept {
+    const base::config& config = parts().config;
+    sources::note_failures(config.failures);
+    sources::note_throws(config.failures && config.throw_stacks);
+    sources::note_ends(config.finished == base::finished_tasks::all ? sources::ends_noted::all
+                       : config.finished == base::finished_tasks::entries
+                           ? sources::ends_noted::entries
+                           : sources::ends_noted::none);
+    triggers::failure_options options;
+    options.watch = &watch;
+    options.on_terminate = config.dump_on_terminate;
+    options.on_fatal_signals = config.dump_on_fatal;
+    options.wait = std::chrono::milliseconds(config.failure_wait_ms);
+    if (triggers::install_failure_trigger(options) != 0)
+        log_problem("not all fatal signals can be caught: some will not dump");
 }
 
 int start_threads() noexcept {
@@ -295,7 +342,8 @@ int install_parts(const corodump_options_v1& options) {
     count_runs(parts().config.count_callbacks);
     const int error = start_threads();
     if (error == 0) trace_creations();
-    sources::set_slow_path_hook(revive);
+    sources::set_slow_path_hook(on_slow_path);
+    if (error == 0) note_failures();
     return error;
 }
 
@@ -338,9 +386,14 @@ void corodump_uninstall_v1(int leaving) noexcept {
     const int error = corodump::triggers::uninstall_signal(leaving != 0 ? afterwards::harmless
                                                                         : afterwards::restore);
     if (error == EBUSY) log_problem("the signal's handler is not the agent's any more: left alone");
+    corodump::triggers::uninstall_failure_trigger();
+    corodump::sources::note_failures(false);
+    corodump::sources::note_throws(false);
+    corodump::sources::note_ends(corodump::sources::ends_noted::none);
     static_cast<void>(watch.stop(std::chrono::seconds(10)));
     corodump::sources::count_runs(0);
     corodump::sources::stop_births();
+    log_lost_failures(parts().config.redact);
     corodump::sources::uninstall_stack_signal();
     parts().beacon.lower();
 }

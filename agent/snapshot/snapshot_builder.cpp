@@ -7,6 +7,7 @@
 
 #include "agent/base/text.hpp"
 #include "agent/snapshot/diagnosis.hpp"
+#include "agent/snapshot/failures.hpp"
 #include "agent/snapshot/loop_section.hpp"
 #include "agent/sources/layout.hpp"
 #include "agent/sources/registry.hpp"
@@ -120,6 +121,11 @@ void snapshot_builder::add_creation() noexcept {
 
 void snapshot_builder::add_creation_stacks() noexcept {
     if (creation_ != nullptr) creation_->name(code_, snapshot_.limits.deadline_ns);
+}
+
+void snapshot_builder::add_failures(const redaction& redact) noexcept {
+    failure_copier copier(memory_, code_, redact, snapshot_.now_tick, snapshot_.seconds_per_tick);
+    snapshot_.failures = copier.copy();
 }
 
 /// Longest suspended first. Tasks that do not wait come last, in the order of their frames.

@@ -56,6 +56,8 @@ public:
     /// Names the stacks that tasks were created on. After the threads: they may lead to images that
     /// were mapped meanwhile.
     void add_creation_stacks() noexcept;
+    /// Adds what failed and what has ended.
+    void add_failures(const redaction& redact) noexcept;
     /// `text` is copied. Beyond max_warnings it is dropped.
     void warn(std::string_view text) noexcept;
 

@@ -7,6 +7,7 @@
 #include "agent/base/safe_copy.hpp"
 #include "agent/sources/frame_memory.hpp"
 #include "agent/sources/pool.hpp"
+#include "agent/sources/sides.hpp"
 
 namespace corodump::sources {
 namespace {
@@ -150,7 +151,10 @@ side_facts read_side(std::uint32_t number, std::uint32_t generation,
         return std::string_view(begin, strnlen(begin, limit));
     };
     facts.known = true;
-    facts.cancelled = from->cancelled.load(std::memory_order_relaxed) != 0;
+    const std::uint32_t cancelled = from->cancelled.load(std::memory_order_relaxed);
+    facts.cancelled = (cancelled & side_cancel_requested) != 0;
+    facts.task_failed = (cancelled & side_task_failed) != 0;
+    facts.task_cancelled = (cancelled & side_task_cancelled) != 0;
     facts.nodes = address_of(from->nodes.load(std::memory_order_relaxed));
     facts.name = text_at(offsetof(detail::side_record, name), sizeof from->name);
     facts.label_count = std::min<std::uint32_t>(from->label_count.load(std::memory_order_relaxed),

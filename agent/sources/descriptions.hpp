@@ -56,6 +56,7 @@ std::uint32_t read_holders(const resource_facts& of, std::uint32_t begin,
 struct side_facts {
     bool known = false;
     bool cancelled = false;
+    bool task_failed = false, task_cancelled = false;  ///< as sides.hpp says
     std::uint64_t nodes = 0;
     std::string_view name;
     std::uint32_t label_count = 0;

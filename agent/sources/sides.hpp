@@ -9,6 +9,11 @@
 
 namespace corodump::sources {
 
+/// Bits of side_record::cancelled.
+inline constexpr std::uint32_t side_cancel_requested = 1;
+inline constexpr std::uint32_t side_task_failed = 2;     ///< the task a library's entry stands for
+inline constexpr std::uint32_t side_task_cancelled = 4;  ///< left by a cancelled operation's error
+
 /// The tag of the record's frame; nullptr when the frame's promise has none yet.
 [[nodiscard]] detail::frame_tag* tag_of(detail::record* own) noexcept;
 /// The record's side, made when there is none; nullptr when memory is out.

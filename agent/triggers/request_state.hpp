@@ -2,7 +2,8 @@
 //
 //   handler ── ++requests, sender, pending |= wake_signal, FUTEX_WAKE ──┐
 //   dump_now ─────────────────────── pending |= wake_api,    FUTEX_WAKE ─┤
-//   stop ─────────────────────────── pending |= wake_stop,   FUTEX_WAKE ─┘
+//   stop ─────────────────────────── pending |= wake_stop,   FUTEX_WAKE ─┤
+//   dump_for_failure ─────────────── pending |= wake_failure, FUTEX_WAKE ┘
 //                                          │
 //                  watchdog: FUTEX_WAIT on `pending`, one tick at most, then exchange(0)
 //
@@ -24,6 +25,7 @@ namespace corodump::triggers {
 inline constexpr std::uint32_t wake_signal = 1;
 inline constexpr std::uint32_t wake_api = 2;
 inline constexpr std::uint32_t wake_stop = 4;
+inline constexpr std::uint32_t wake_failure = 8;
 
 /// The chain of the handler that the host had before ours, on the signal thread.
 enum class chain_phase : std::uint32_t { idle, running, running_and_due };

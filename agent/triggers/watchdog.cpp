@@ -159,7 +159,8 @@ void watchdog::loop(bool orphan) noexcept {
             signal_due_ = true;
             signal_due_ns_ = raw::monotonic_ns();
         }
-        if ((woken & wake_api) != 0) serve_api(orphan);
+        if ((woken & (wake_api | wake_failure)) != 0)
+            serve_api(orphan, (woken & wake_failure) != 0);
         if (signal_due_ && raw::monotonic_ns() >= next_signal_ns_) serve_signal(orphan);
         if (wished_ && !orphan) serve_wish();
         if (orphan && !signal_due_ && orphan_may_leave()) return;
@@ -194,10 +195,14 @@ void watchdog::serve_signal(bool orphan) noexcept {
 
 // --- requests of the program itself -------------------------------------------------------------
 
-void watchdog::serve_api(bool orphan) noexcept {
+void watchdog::serve_api(bool orphan, bool failure) noexcept {
     const std::uint32_t upto = api_requested_.load(std::memory_order_acquire);
     dump_request request;
-    request.kind = request_kind::api;
+    request.kind = failure ? request_kind::failure : request_kind::api;
+    if (failure) {
+        request.signal = failure_signal_.load(std::memory_order_acquire);
+        request.deadline_ns = failure_deadline_ns_.load(std::memory_order_acquire);
+    }
     request.restricted = orphan;
     request.requested_ns = raw::monotonic_ns();
     request.requests = answered_signals_;
@@ -243,13 +248,28 @@ bool watchdog::read_outcome(dump_outcome& outcome) const noexcept {
 }
 
 int watchdog::dump_now(std::chrono::milliseconds timeout, dump_outcome& outcome) noexcept {
+    return ask(wake_api, timeout, outcome);
+}
+
+/// A quarter of the time is for writing what the snapshot has by then.
+int watchdog::dump_for_failure(int signal, std::chrono::milliseconds timeout,
+                               dump_outcome& outcome) noexcept {
+    failure_signal_.store(signal, std::memory_order_release);
+    failure_deadline_ns_.store(
+        raw::monotonic_ns() + std::chrono::nanoseconds{timeout}.count() / 4 * 3,
+        std::memory_order_release);
+    return ask(wake_failure, timeout, outcome);
+}
+
+int watchdog::ask(std::uint32_t flag, std::chrono::milliseconds timeout,
+                  dump_outcome& outcome) noexcept {
     const bool orphaned = requests.child.load(std::memory_order_acquire) == child_phase::orphaned;
     if (!running() && !(orphaned && thread_pointer_ != nullptr)) return ESRCH;
     if (raw::thread_id() == tid()) return EDEADLK;
     const std::int64_t deadline_ns =
         raw::monotonic_ns() + std::chrono::nanoseconds{timeout}.count();
     const std::uint32_t ticket = api_requested_.fetch_add(1, std::memory_order_acq_rel) + 1;
-    requests.pending.fetch_or(wake_api, std::memory_order_seq_cst);  // as in the handler
+    requests.pending.fetch_or(flag, std::memory_order_seq_cst);  // as in the handler
     raw::futex_wake_all(requests.pending);
     if (orphaned) wake_orphan();
     for (;;) {

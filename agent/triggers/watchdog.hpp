@@ -32,18 +32,19 @@
 
 namespace corodump::triggers {
 
-enum class request_kind : std::uint8_t { signal, api, stall };
+enum class request_kind : std::uint8_t { signal, api, stall, failure };
 
 struct dump_request {
     request_kind kind = request_kind::signal;
-    bool restricted = false;  ///< in a forked child: no malloc, no logging, at any time
-    bool stuck = false;       ///< taken by sigtimedwait: no handler ran
-    int signal = 0;
+    bool restricted = false;       ///< in a forked child: no malloc, no logging, at any time
+    bool stuck = false;            ///< taken by sigtimedwait: no handler ran
+    int signal = 0;                ///< of a failure: 0 is std::terminate
     std::int32_t sender_pid = -1;  ///< -1: unknown
     std::int64_t sender_uid = -1;
     std::uint64_t merged = 0;       ///< further signals that this dump answers
     std::uint64_t requests = 0;     ///< signals taken so far: what the beacon's `answered` becomes
     std::int64_t requested_ns = 0;  ///< CLOCK_MONOTONIC when the watchdog took it
+    std::int64_t deadline_ns = 0;   ///< who asks waits no longer than to shortly after; 0: none
 };
 
 struct dump_outcome {
@@ -86,6 +87,10 @@ public:
         wished_ = true;
         wished_kind_ = kind;
     }
+    /// As dump_now, for a process that is about to die of `signal`, 0: of std::terminate. Signals:
+    /// safe.
+    [[nodiscard]] int dump_for_failure(int signal, std::chrono::milliseconds timeout,
+                                       dump_outcome& outcome) noexcept;
 
     [[nodiscard]] bool running() const noexcept;
     [[nodiscard]] std::int32_t tid() const noexcept { return tid_.load(std::memory_order_acquire); }
@@ -105,8 +110,10 @@ private:
     void look_for_stuck_signal() noexcept;
     [[nodiscard]] std::chrono::nanoseconds time_to_wait() const noexcept;
     void serve_signal(bool orphan) noexcept;
-    void serve_api(bool orphan) noexcept;
     void serve_wish() noexcept;
+    [[nodiscard]] int ask(std::uint32_t flag, std::chrono::milliseconds timeout,
+                          dump_outcome& outcome) noexcept;
+    void serve_api(bool orphan, bool failure) noexcept;
     void publish(const dump_outcome& outcome) noexcept;
     [[nodiscard]] bool read_outcome(dump_outcome& outcome) const noexcept;
     void start_orphan() noexcept;
@@ -140,6 +147,8 @@ private:
     // dump_now waits on api_answered_; the outcome is a seqlock of words, so that no reader races.
     std::atomic<std::uint32_t> api_requested_{0};
     std::atomic<std::uint32_t> api_answered_{0};
+    std::atomic<int> failure_signal_{0};
+    std::atomic<std::int64_t> failure_deadline_ns_{0};
     std::atomic<std::uint32_t> outcome_version_{0};
     std::atomic<std::uint64_t> outcome_words_[sizeof(dump_outcome) / sizeof(std::uint64_t)] = {};
 };

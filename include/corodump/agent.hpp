@@ -43,6 +43,10 @@ struct corodump_options_v1 {
     std::uint32_t creation_stacks;          ///< 0: off; 1: sampled; 2: all
     std::uint32_t creation_budget_percent;  ///< 0: 1
     std::uint32_t creation_depth;           ///< 0: 20
+    /// Two bits each, 0: the default, 1: off, 2: on: failures, dump_on_terminate, dump_on_fatal,
+    /// throw_stacks. Then two for finished: 1 off, 2 entries, 3 all.
+    std::uint32_t failure_flags;
+    std::uint32_t failure_wait_ms;  ///< 0: 2,000
 };
 /// 0 or an errno: EALREADY (an agent runs), EAGAIN (no thread could be made), ECANCELED (off by
 /// CORODUMP_OFF or in a set-user-id program), EINVAL.
@@ -64,6 +68,10 @@ enum class creation_stacks : std::uint32_t {
     sampled,  ///< of some, as many as cost options::creation_budget_percent
     all
 };
+/// On, off, or what the agent does by default.
+enum class choice : std::uint8_t { by_default, off, on };
+/// Of which tasks the ends are noted.
+enum class finished_tasks : std::uint8_t { by_default, off, entries, all };
 
 /// The environment has a variable for each, which wins: the README has the table.
 struct options {
@@ -98,6 +106,12 @@ struct options {
     /// Of each thread's time, for sampled stacks; from 1 to 100; 0: 1.
     std::uint32_t creation_budget_percent = 0;
     std::uint32_t creation_depth = 0;  ///< frames of such a stack, from 1 to 32; 0: 20
+    choice failures = choice::by_default;  ///< note exceptions that leave coroutines; on
+    finished_tasks finished = finished_tasks::by_default;  ///< entries: tasks that co_spawn began
+    choice throw_stacks = choice::by_default;              ///< where corodump::throws is linked; on
+    choice dump_on_terminate = choice::by_default;         ///< std::terminate writes a dump; on
+    choice dump_on_fatal = choice::by_default;             ///< so do SIGSEGV and its like; off
+    std::chrono::milliseconds failure_wait{0};  ///< for that dump, before the process dies; 2 s
 };
 
 /// Errors: as corodump_install_v1, in std::generic_category. Nothing is changed then, and the
@@ -128,6 +142,12 @@ struct options {
     plain.creation_stacks = static_cast<std::uint32_t>(chosen.creation_stacks);
     plain.creation_budget_percent = chosen.creation_budget_percent;
     plain.creation_depth = chosen.creation_depth;
+    plain.failure_flags = static_cast<std::uint32_t>(chosen.failures) |
+                          static_cast<std::uint32_t>(chosen.dump_on_terminate) << 2U |
+                          static_cast<std::uint32_t>(chosen.dump_on_fatal) << 4U |
+                          static_cast<std::uint32_t>(chosen.throw_stacks) << 6U |
+                          static_cast<std::uint32_t>(chosen.finished) << 8U;
+    plain.failure_wait_ms = static_cast<std::uint32_t>(chosen.failure_wait.count());
     return {corodump_install_v1(&plain), std::generic_category()};
 }
 /// Ends the agent's threads and gives the signal back. Frames stay tracked.

@@ -18,11 +18,18 @@
 
 #if defined(CORODUMP_AUTO_ACTIVE)
 
+#include <cerrno>
 #include <chrono>
 #include <concepts>
 #include <cstring>
 #include <memory>
 #include <string_view>
+
+namespace boost {
+namespace system {
+class system_error;
+}
+}  // namespace boost
 
 namespace corodump {
 inline namespace abi_v1 {
@@ -137,6 +144,24 @@ void describe_initiation(description& to, const Initiation& initiation) noexcept
     }
 }
 
+/// Boost's own exception. Named only: a service that fails with it has included its header.
+template <class Error>
+bool says_cancelled_in() noexcept {
+#if defined(__cpp_exceptions)
+    if constexpr (requires { sizeof(Error); }) {
+        try {
+            throw;
+        } catch (const Error& error) {
+            return error.code().value() == ECANCELED &&
+                   std::string_view(error.code().category().name()) == "system";
+        } catch (...) {
+            return false;
+        }
+    }
+#endif
+    return false;
+}
+
 template <class... Arguments>
 struct last_of {
     using type = void;
@@ -242,6 +267,8 @@ private:
         detail::type_name<handler>().find("asio::detail::awaitable_async_op_handler<") !=
             std::string_view::npos;
     static constexpr bool is_joined = kind::is_entry && (by_state || by_handler);
+    static constexpr bool is_detached =
+        kind::is_entry && detail::is_asio<handler>("detail::detached_handler");
 
 public:
     static constexpr bool describes_operation = kind::is_operation;
@@ -250,7 +277,8 @@ public:
         (kind::is_operation ? detail::promise_is_operation | detail::promise_is_library : 0) |
         (kind::is_entry ? detail::promise_is_entry | detail::promise_is_library : 0) |
         (is_joined ? detail::promise_may_be_joined : 0) |
-        (is_joined && by_state ? detail::promise_joins_by_state : 0);
+        (is_joined && by_state ? detail::promise_joins_by_state : 0) |
+        (is_detached ? detail::promise_drops_failure : 0);
     static constexpr std::size_t handler_bytes = [] {
         if constexpr (is_joined)
             return sizeof(handler);
@@ -261,6 +289,23 @@ public:
     template <class Tracked>
     static constexpr std::int32_t continuation_offset() noexcept {
         return Tracked::template corodump_offset_of_caller<Tracked>();
+    }
+
+    /// What asio::error::operation_aborted is, in Boost's exception; the standard one is known.
+    static bool says_cancelled() noexcept
+        requires(detail::is_boost_asio<Frame<T, Executor>>)
+    {
+        return detail::says_cancelled_in<boost::system::system_error>();
+    }
+    /// An awaitable is the address of its coroutine's promise.
+    template <class E>
+    static const void* promise_in(E& operand) noexcept
+        requires(detail::is_asio<std::remove_const_t<E>>("awaitable") && sizeof(E) == sizeof(void*))
+    {
+        const void* promise = nullptr;
+        std::memcpy(static_cast<void*>(&promise), static_cast<const void*>(std::addressof(operand)),
+                    sizeof promise);
+        return promise;
     }
 
     template <class Initiation, class... Rest>

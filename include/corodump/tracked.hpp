@@ -32,6 +32,11 @@ struct promise_adapter {
     static constexpr bool describes_operation = false;
     /// Bytes of the last argument, a completion handler that leads to the awaiting task; 0: none.
     static constexpr std::size_t handler_bytes = 0;
+    // Where they exist:
+    //   static bool says_cancelled() noexcept     in a handler: the exception is of an operation
+    //   that
+    //                                             was cancelled
+    //   static const void* promise_in(E& operand) of an entry: the promise of what it awaits
     /// Offset of the caller's address in the promise, -1: not known, it is looked for.
     template <class Tracked>
     static constexpr std::int32_t continuation_offset() noexcept {
@@ -117,7 +122,12 @@ public:
     }
     tracked(const tracked&) = delete;
     tracked& operator=(const tracked&) = delete;
-    ~tracked() { detail::end(corodump_frame(), corodump_tag_); }
+    ~tracked() {
+        if constexpr (is_entry)
+            detail::end<true>(corodump_frame(), corodump_tag_, corodump_body_);
+        else
+            detail::end(corodump_frame(), corodump_tag_);
+    }
 
     decltype(auto) get_return_object(std::source_location where = std::source_location::current()) {
         corodump_begin(where);
@@ -143,13 +153,17 @@ public:
     void unhandled_exception() noexcept(noexcept(std::declval<base&>().unhandled_exception())) {
         detail::record* const own = corodump_record();
         own->awaitable.store(&detail::failed_info, std::memory_order_release);
+        note_failure(own);
         if constexpr (noexcept(base::unhandled_exception())) {
             base::unhandled_exception();
+            detail::note_stored(own, corodump_frame());
         } else {
             // Rethrown out of resume(): the coroutine counts as suspended at its end.
             try {
                 base::unhandled_exception();
+                detail::note_stored(own, corodump_frame());
             } catch (...) {
+                detail::note_observed(own);
                 detail::leave(own);
                 detail::rest(own, detail::rests_at_end, detail::rests);
                 throw;
@@ -161,6 +175,10 @@ public:
         requires(transforms<E> || !detail::transforms_awaits<Promise>())
     [[gnu::always_inline]] decltype(auto) await_transform(
         E&& e, std::source_location where = std::source_location::current()) {
+        if constexpr (is_entry)
+            if constexpr (requires { adapter::promise_in(e); })
+                if (corodump_body_ == nullptr)
+                    corodump_body_ = corodump_definition_v1(adapter::promise_in(e));
         return detail::track_awaiter<Promise>(corodump_record(), detail::site_of(where),
                                               static_cast<E&&>(e), [&]() -> decltype(auto) {
                                                   if constexpr (transforms<E>)
@@ -197,6 +215,7 @@ private:
     friend struct detail::info_of<tracked>;
     static constexpr bool has_description = adapter::describes_operation;
     static constexpr bool has_handler = adapter::handler_bytes != 0;
+    static constexpr bool is_entry = (adapter::flags & detail::promise_is_entry) != 0;
     static_assert(detail::promise_offset(alignof(base)) ==
                           detail::promise_offset(alignof(Promise)) &&
                       alignof(Promise) <= 4096,
@@ -229,6 +248,13 @@ private:
         corodump_handler_ = distance < 0x10000 ? static_cast<std::uint32_t>(distance) : 0;
     }
 
+    void note_failure(detail::record* own) noexcept {
+        if constexpr (requires { adapter::says_cancelled(); })
+            detail::note_failure(own, corodump_frame(), adapter::says_cancelled());
+        else
+            detail::note_failure(own, corodump_frame());
+    }
+
     template <class V>
     auto yield(std::source_location where, V&& value) {
         detail::record* const own = corodump_record();
@@ -259,6 +285,8 @@ private:
     struct no_handler {};
     [[no_unique_address]] std::conditional_t<has_handler, std::uint32_t, no_handler>
         corodump_handler_;
+    struct no_body {};
+    [[no_unique_address]] std::conditional_t<is_entry, const void*, no_body> corodump_body_{};
 };
 #pragma GCC diagnostic pop
 

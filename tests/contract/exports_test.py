@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """What libcorodump.so shows to its host, and what it brings along.
 
-Usage: exports_test.py LIBRARY OBJECT_OF_TRIGGERS...
+Usage: exports_test.py LIBRARY OBJECT_OF_THROWS OBJECT_OF_TRIGGERS...
 """
 import re
 import sys
@@ -48,6 +48,17 @@ class Interposition(unittest.TestCase):
                 self.assertEqual(set(), binaries.defined_symbols(other) & INTERPOSED, other)
 
 
+class Throws(unittest.TestCase):
+    """corodump::throws, which a service links if it wants the stacks of its throws."""
+
+    def test_defines_one_function_of_the_runtimes(self):
+        defined = {name for name in binaries.defined_symbols(THROWS) if not name.startswith("_ZN")}
+        self.assertEqual({"__cxa_throw"}, defined)
+
+    def test_is_not_part_of_the_library(self):
+        self.assertNotIn("__cxa_throw", binaries.dynamic_symbols(LIBRARY))
+
+
 class Dependencies(unittest.TestCase):
     def test_are_the_language_runtime_alone(self):
         needed = binaries.dynamic_section(LIBRARY).get("NEEDED", [])
@@ -67,7 +78,8 @@ class Dependencies(unittest.TestCase):
 
 if __name__ == "__main__":
     LIBRARY = sys.argv[1]
-    OBJECTS = sys.argv[2].split(";") if len(sys.argv) == 3 else sys.argv[2:]
+    THROWS = sys.argv[2]
+    OBJECTS = sys.argv[3].split(";") if len(sys.argv) == 4 else sys.argv[3:]
     WRAPPERS_OBJECT = binaries.object_of("spawn_wrappers.cpp", OBJECTS)
     WRAPPERS = binaries.defined_symbols(WRAPPERS_OBJECT)
     unittest.main(argv=sys.argv[:1])

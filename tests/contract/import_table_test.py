@@ -22,6 +22,7 @@ IMPORTS = {
     "triggers": {"base"},
     "runtime": {"include", "base", "model", "analysis", "format", "symbols", "sources", "snapshot",
                 "triggers"},
+    "throws": {"include"},
     "cli": {"format", "analysis", "symbols", "model", "base"},
 }
 

@@ -64,6 +64,7 @@ enum promise_flags : std::uint16_t {
     promise_hooks_start = 8,      ///< initial_suspend is seen
     promise_may_be_joined = 16,   ///< an entry whose completion handler leads to another task
     promise_joins_by_state = 32,  ///< it does so through shared state on the heap
+    promise_drops_failure = 64,   ///< an entry whose completion handler throws exceptions away
 };
 
 /// One for each promise type. Offsets count from the frame's address.
@@ -192,8 +193,18 @@ static_assert(sizeof(slab_header) <= slab_header_bytes);
 enum switch_bits : std::uint32_t {
     switch_births = 1,
     switch_ends = 2,
-    switch_callbacks = 4,
-    switch_profile = 8
+};
+
+enum failure_flags : std::uint32_t {
+    failure_is_cancellation = 1  ///< the code of an operation that was cancelled
+};
+/// An exception that leaves a coroutine, as the host's own runtime tells of it.
+struct failure {
+    std::uint32_t size_bytes;  ///< of this struct: later versions append members
+    std::uint32_t flags;
+    const void* exception;  ///< the exception object, nullptr: not C++'s
+    const char* type_name;  ///< mangled; nullptr: unknown
+    const char* message;    ///< nullptr: it has none
 };
 
 /// Objects of up to 1,024 bytes in steps of 16, to 8,192 in steps of 128; larger frames are
@@ -262,4 +273,26 @@ CORODUMP_API void* corodump_born_v1(void* frame) noexcept;
 CORODUMP_API void corodump_enter_v1(corodump::detail::record* running) noexcept;
 CORODUMP_API void corodump_leave_v1(corodump::detail::record* running) noexcept;
 CORODUMP_API corodump::detail::side_record* corodump_side_v1(corodump::detail::record*) noexcept;
+
+/// An exception leaves the coroutine of this record. In its handler, before the promise has it.
+/// What follows may be left out; what it would have told is then unknown.
+CORODUMP_API void corodump_failed_v1(corodump::detail::record* own, const void* frame,
+                                     const corodump::detail::failure* what) noexcept;
+/// The promise has had it, still in the handler.
+CORODUMP_API void corodump_stored_v1(corodump::detail::record* own, const void* frame) noexcept;
+/// Somebody got the exception: the coroutine `by`, which may throw it on, or the program itself.
+CORODUMP_API void corodump_observed_v1(corodump::detail::record* by,
+                                       const void* exception) noexcept;
+/// The record of a coroutine that failed has ended. `unwinding`: an exception is in flight on this
+/// thread; `handled`: the one that is being handled, or nullptr.
+CORODUMP_API void corodump_lost_v1(corodump::detail::record* own, int unwinding,
+                                   const void* handled) noexcept;
+/// Under switch_ends, and always for a library's entry: the record is about to end, the frame is
+/// still there. `body`: the definition of the coroutine an entry was for, or nullptr.
+CORODUMP_API void corodump_ended_v1(corodump::detail::record* own, const void* body) noexcept;
+/// The definition of the coroutine whose promise is at this address, nullptr: it is a library's, or
+/// not tracked.
+CORODUMP_API const void* corodump_definition_v1(const void* promise) noexcept;
+/// For what interposes __cxa_throw: an exception is thrown from the stack of this frame pointer.
+CORODUMP_API void corodump_thrown_v1(const void* exception, const void* frame_pointer) noexcept;
 }

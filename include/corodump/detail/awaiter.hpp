@@ -232,7 +232,18 @@ public:
 
     [[gnu::always_inline]] decltype(auto) await_resume() noexcept(noexcept(ref().await_resume())) {
         resume(own_);
-        return ref().await_resume();
+#if defined(__cpp_exceptions)
+        if constexpr (!noexcept(ref().await_resume())) {
+            // What is thrown here may have left the coroutine that was awaited.
+            try {
+                return ref().await_resume();
+            } catch (...) {
+                note_observed(own_);
+                throw;
+            }
+        } else
+#endif
+            return ref().await_resume();
     }
 
 private:

@@ -11,6 +11,7 @@
 #include <source_location>
 
 #include "abi.hpp"
+#include "failure.hpp"
 
 namespace corodump {
 inline namespace abi_v1 {
@@ -84,9 +85,19 @@ inline constexpr std::uintptr_t tag_mask = 3;
     return own;
 }
 
+/// The end of a record with a slot or side record, which one that failed always has.
+[[gnu::noinline, gnu::visibility("hidden")]] inline void end_tagged(record* own,
+                                                                    std::uintptr_t word) noexcept {
+    const awaitable_info* const last = own->awaitable.load(std::memory_order_relaxed);
+    if (last != nullptr && last->kind == awaits_failure) note_loss(own);
+    corodump_untag_v1(word);
+}
+
 /// Ends the record. A coroutine that is destroyed while it runs leaves its thread's stack of
-/// running coroutines here.
-[[gnu::visibility("hidden")]] inline void end(void* frame, frame_tag& tag) noexcept {
+/// running coroutines here. `entry_body`: see corodump_ended_v1.
+template <bool IsEntry = false>
+[[gnu::visibility("hidden")]] inline void end(void* frame, frame_tag& tag,
+                                              const void* entry_body = nullptr) noexcept {
     constexpr auto relaxed = std::memory_order_relaxed;
     // No word: the promise was destroyed before begin(). The sink belongs to no frame.
     const std::uintptr_t word = tag.word.load(relaxed);
@@ -95,10 +106,16 @@ inline constexpr std::uintptr_t tag_mask = 3;
     record* const own = record_of(frame, tag);
     if (own == &corodump_sink_v1.tracked) [[unlikely]]
         return;
+    if constexpr (IsEntry) {
+        corodump_ended_v1(own, entry_body);
+    } else {
+        if ((corodump_switches_v1.load(relaxed) & switch_ends) != 0) [[unlikely]]
+            corodump_ended_v1(own, entry_body);
+    }
     if (own->suspended.load(relaxed) == 0) corodump_leave_v1(own);
     own->generation.store(own->generation.load(relaxed) + 1, std::memory_order_release);
     if ((word & tag_mask) != 0) [[unlikely]]
-        corodump_untag_v1(word);
+        end_tagged(own, word);
 }
 
 /// This thread is inside of the coroutine now. One that another one resumes takes the slow path.

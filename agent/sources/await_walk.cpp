@@ -1,0 +1,187 @@
+#include "agent/sources/await_walk.hpp"
+
+#include <algorithm>
+
+#include "agent/base/safe_copy.hpp"
+#include "agent/sources/descriptions.hpp"
+#include "agent/sources/frame_memory.hpp"
+#include "agent/sources/pool.hpp"
+
+namespace corodump::sources {
+namespace {
+
+constexpr std::size_t max_promise_words = 64;
+constexpr std::size_t max_awaiter_words = 32;
+constexpr std::size_t max_slots = 16384;
+constexpr std::uintptr_t tag_slot = 1;
+constexpr std::uintptr_t tag_side = 2;
+
+/// A promise type's facts, out of an image that may be gone where the record was not live after
+/// all.
+bool read_promise(const detail::record* of, detail::promise_info& into) noexcept {
+    const auto address =
+        reinterpret_cast<std::uint64_t>(of->promise.load(std::memory_order_acquire));
+    return address != 0 && base::safe_read(into, address) && into.version == detail::layout_version;
+}
+
+bool is_live(const detail::record* one) noexcept {
+    return (one->generation.load(std::memory_order_acquire) & 1U) != 0;
+}
+
+std::uint64_t frame_of(const detail::record* own) noexcept {
+    const object_place place = place_of(reinterpret_cast<std::uintptr_t>(own));
+    if (place.slab == nullptr) return 0;
+    if (place.slab->kind == detail::slab_kind::frames) return place.begin + sizeof(detail::record);
+    if (place.slab->kind != detail::slab_kind::slots) return 0;
+    const auto* const outside = reinterpret_cast<const detail::slot*>(own);
+    return reinterpret_cast<std::uint64_t>(outside->frame.load(std::memory_order_acquire));
+}
+
+bool names(std::uint64_t word, std::uint64_t frame, const detail::record* of) noexcept {
+    if (word == frame) return true;
+    detail::promise_info promise;
+    return word > frame && word - frame <= 4096 && read_promise(of, promise) &&
+           word - frame == promise.promise_offset;
+}
+
+const detail::record* outside_named(std::uint64_t word) noexcept {
+    std::size_t looked = 0;
+    for (std::size_t c = 0; c < chunk_count(); ++c) {
+        for (std::size_t s = 0; s < slabs_in_chunk; ++s) {
+            const std::uintptr_t at = chunk_at(c) + s * detail::slab_bytes;
+            const auto* const slab = reinterpret_cast<const detail::slab_header*>(at);
+            const object_place first = place_of(at + detail::slab_header_bytes);
+            if (first.slab == nullptr || slab->kind != detail::slab_kind::slots) continue;
+            const std::uint32_t carved =
+                std::min(slab->carved.load(std::memory_order_acquire), slab->capacity);
+            for (std::uint32_t i = 0; i < carved; ++i) {
+                if (++looked > max_slots) return nullptr;
+                const auto* const one = reinterpret_cast<const detail::slot*>(
+                    first.begin + std::uintptr_t{i} * slab->object_bytes);
+                const auto frame =
+                    reinterpret_cast<std::uint64_t>(one->frame.load(std::memory_order_acquire));
+                if (is_live(&one->tracked) && names(word, frame, &one->tracked))
+                    return &one->tracked;
+            }
+        }
+    }
+    return nullptr;
+}
+
+/// It has an awaiter; where that is, 0: it does not wait.
+std::uint64_t awaiter_of(const detail::record* of, std::uint64_t frame) noexcept {
+    const std::uint64_t suspended = of->suspended.load(std::memory_order_acquire);
+    const auto low = static_cast<std::uint32_t>(suspended);
+    if (suspended == 0 || low <= detail::rests_at_end) return 0;
+    return frame + static_cast<std::uint32_t>((low & ~1U) - static_cast<std::uint32_t>(frame));
+}
+
+bool awaiter_names(const detail::record* parent, const detail::record* child) noexcept {
+    const std::uint64_t awaiter = awaiter_of(parent, frame_of(parent));
+    detail::awaitable_info what;
+    const auto info =
+        reinterpret_cast<std::uint64_t>(parent->awaitable.load(std::memory_order_acquire));
+    if (awaiter == 0 || info == 0 || !base::safe_read(what, info) ||
+        what.version != detail::layout_version)
+        return false;
+    const std::uint64_t begin = what.is_reference != 0 ? read_word(awaiter) : awaiter;
+    std::uint64_t words[max_awaiter_words];
+    const std::size_t wanted = std::min<std::size_t>(what.size_bytes / 8, max_awaiter_words);
+    if (begin == 0 || wanted == 0) return false;
+    const std::size_t count = read_words(begin, {words, wanted});
+    return std::any_of(words, words + count,
+                       [child](std::uint64_t word) { return record_named(word) == child; });
+}
+
+std::size_t promise_words(std::uint64_t frame, const detail::promise_info& promise,
+                          std::span<std::uint64_t> into) noexcept {
+    const std::size_t wanted = std::min<std::size_t>(promise.promise_bytes / 8U, into.size());
+    return read_words(frame + promise.promise_offset, into.first(wanted));
+}
+
+const detail::record* parent_of(const detail::record* child, std::uint64_t frame) noexcept {
+    detail::promise_info promise;
+    if (!read_promise(child, promise)) return nullptr;
+    if (promise.continuation_offset >= 0)
+        return record_named(read_word(frame + promise.promise_offset +
+                                      static_cast<std::uint32_t>(promise.continuation_offset)));
+    std::uint64_t words[max_promise_words];
+    const std::size_t count = promise_words(frame, promise, words);
+    const detail::record* found = nullptr;
+    bool several = false;
+    for (std::size_t i = 0; i < count; ++i) {
+        const detail::record* const named = record_named(words[i]);
+        if (named == nullptr || named == child || named == found) continue;
+        if (awaiter_of(named, frame_of(named)) == 0) continue;
+        if (awaiter_names(named, child)) return named;
+        several = found != nullptr;
+        found = named;
+    }
+    return several ? nullptr : found;
+}
+
+void settle(std::uint64_t tag, walked_frame& into) noexcept {
+    const std::uint64_t target = tag & ~std::uint64_t{3};
+    if ((tag & 3U) == tag_slot) {
+        into.definition = read_word(target + offsetof(detail::slot, definition));
+        into.side = side_number(read_word(target + offsetof(detail::slot, side)));
+    } else if ((tag & 3U) == tag_side) {
+        into.definition = read_word(target + offsetof(detail::side_record, definition));
+        into.side = side_number(target);
+    } else {
+        into.definition = target;
+    }
+}
+
+}  // namespace
+
+const detail::record* record_named(std::uint64_t word) noexcept {
+    if ((word & 7U) != 0 || word < 4096) return nullptr;
+    const object_place place = place_of(word);
+    if (place.slab == nullptr) return outside_named(word);
+    if (place.slab->kind != detail::slab_kind::frames) return nullptr;
+    const auto* const found = reinterpret_cast<const detail::record*>(place.begin);
+    return is_live(found) && names(word, place.begin + sizeof(detail::record), found) ? found
+                                                                                      : nullptr;
+}
+
+bool look_at(const detail::record* own, walked_frame& into) noexcept {
+    into = {};
+    into.record = own;
+    into.address = frame_of(own);
+    into.generation = own->generation.load(std::memory_order_acquire);
+    into.site = reinterpret_cast<std::uint64_t>(own->site.load(std::memory_order_relaxed));
+    detail::promise_info promise;
+    if (into.address == 0 || !read_promise(own, promise)) return false;
+    into.flags = promise.flags;
+    settle(read_word(into.address + promise.tag_offset.load(std::memory_order_relaxed)), into);
+    if (into.definition != reinterpret_cast<std::uint64_t>(&corodump_unnamed_v1)) return true;
+    // Its destroy function names it, in the symbol table.
+    const std::uint64_t code = read_word(into.address + sizeof(void*));
+    if (into.site == into.definition) into.site = code | model::code_key;
+    into.definition = code | model::code_key;
+    return true;
+}
+
+std::size_t walk_up(const detail::record* own, std::span<walked_frame> into) noexcept {
+    std::size_t used = 0;
+    for (const detail::record* at = own; at != nullptr && used < into.size();) {
+        const bool known = look_at(at, into[used]);
+        const auto before = into.first(used);
+        if (std::ranges::find(before, at, &walked_frame::record) != before.end()) break;
+        ++used;
+        at = known ? parent_of(at, into[used - 1].address) : nullptr;
+    }
+    return used;
+}
+
+bool promise_holds(const detail::record* own, std::uint64_t word) noexcept {
+    detail::promise_info promise;
+    const std::uint64_t frame = frame_of(own);
+    if (frame == 0 || !read_promise(own, promise)) return false;
+    std::uint64_t words[512];
+    const std::size_t count = promise_words(frame, promise, words);
+    return std::find(words, words + count, word) != words + count;
+}
+
+}  // namespace corodump::sources
