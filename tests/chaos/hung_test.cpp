@@ -438,8 +438,18 @@ void break_all(std::vector<lazy::task<int>>& tasks) {
     for (std::size_t i = 0; i < std::size(ways); ++i) ways[i](tasks[i].handle());
 }
 
+std::ptrdiff_t with_unknown_function(const support::dump& in) {
+    return std::ranges::count_if(
+        in.tasks, [](const support::task& task) { return task.root().function.empty(); });
+}
+std::ptrdiff_t with_unknown_line(const support::dump& in) {
+    return std::ranges::count_if(in.tasks,
+                                 [](const support::task& task) { return task.root().line == 0; });
+}
+
 TEST(Chaos, Case11_CorruptFramesPromisesAndPointers) {
     constexpr std::size_t ways = 10;
+    constexpr int unreadable = 5;
     chaos::host host([] {
         const corodump::agent agent;
         const app::waiting_task waiting;
@@ -480,6 +490,15 @@ TEST(Chaos, Case11_CorruptFramesPromisesAndPointers) {
         EXPECT_EQ(dump.all_ending_in("(anonymous namespace)::awaits_virtual").size(), 1U)
             << dump.chains();
         EXPECT_EQ(dump.text.find("gone"), std::string::npos);
+        // Of these the type of the promise, or of what they await, is gone. All else that is broken
+        // is unknown, and null.
+        const auto told = chaos::parse(dump.path)["dump"];
+        EXPECT_EQ(told["counts"]["unreadable"], unreadable) << told;
+        EXPECT_FALSE(dump.complete);
+        ASSERT_EQ(dump.warnings.size(), 1U);
+        EXPECT_EQ(dump.warnings[0], "5 frames could not be read; their chains end there");
+        EXPECT_EQ(with_unknown_function(dump), 1);  // whose record was overwritten
+        EXPECT_EQ(with_unknown_line(dump), 3);      // and the two without a site
     }
     host.expect_answers();
 }
