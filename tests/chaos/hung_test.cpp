@@ -286,6 +286,35 @@ TEST(Chaos, Case07_TrackersLockHeldByAThreadStuckInGrowingThePool) {
 
 // --- threads -------------------------------------------------------------------------------------
 
+nlohmann::json thread_of(const nlohmann::json& dump, long tid) {
+    for (const auto& thread : dump["threads"])
+        if (thread["tid"] == tid) return thread;
+    ADD_FAILURE() << "no thread " << tid << " in " << dump["threads"];
+    return {{"stack", nlohmann::json::object()}, {"frames", nlohmann::json::array()}};
+}
+
+bool runs_in(const nlohmann::json& frames, std::string_view function) {
+    return std::ranges::any_of(
+        frames, [&](const nlohmann::json& frame) { return frame["function"] == function; });
+}
+
+/// The thread that spins was asked for its stack, which leads to the coroutine; the task has it
+/// too.
+void expect_names_the_loop(const std::string& path, const std::string& task, long tid) {
+    const auto dump = chaos::parse(path);
+    const auto thread = thread_of(dump, tid);
+    EXPECT_EQ(thread["stack"]["source"], "signal") << thread;
+    EXPECT_NE(thread["stack"]["quality"], "partial") << thread;
+    EXPECT_EQ(thread["state"], "R") << thread;
+    EXPECT_EQ(thread["task"], task) << thread;
+    EXPECT_TRUE(runs_in(thread["frames"], "app::spins")) << thread;
+    for (const auto& each : dump["tasks"]) {
+        if (each["id"] != task) continue;
+        ASSERT_TRUE(each.contains("native_stack")) << each;
+        EXPECT_EQ(each["native_stack"].back()["function"], "app::spins") << each;
+    }
+}
+
 TEST(Chaos, Case08_ALoopSpinning) {
     chaos::host host([] {
         const corodump::agent agent;
@@ -304,6 +333,7 @@ TEST(Chaos, Case08_ALoopSpinning) {
         EXPECT_EQ(found->state, "pending");
         EXPECT_EQ(found->activity, "running");
         EXPECT_EQ(found->thread, host.pid());
+        expect_names_the_loop(dump.path, found->id, host.pid());
     }
 }
 
@@ -320,26 +350,28 @@ int listening_socket() {
 TEST(Chaos, Case09_EveryThreadBlockedInASystemCall) {
     struct blocker {
         long call;
+        const char* name;
         char state;
         void (*block)();
     };
     static int never[2];
     static const blocker blockers[] = {
-        {SYS_vfork, 'D', [] { chaos::stay_in_vfork(); }},
-        {SYS_read, 'S',
+        {SYS_vfork, "vfork", 'D', [] { chaos::stay_in_vfork(); }},
+        {SYS_read, "read", 'S',
          [] {
              char byte;
              CHAOS_REQUIRE(read(never[0], &byte, 1) == 1);
          }},
-        {SYS_futex, 'S', [] { std::binary_semaphore(0).acquire(); }},
-        {SYS_epoll_wait, 'S',
+        {SYS_futex, "futex", 'S', [] { std::binary_semaphore(0).acquire(); }},
+        {SYS_epoll_wait, "epoll_wait", 'S',
          [] {
              epoll_event event;
              epoll_wait(epoll_create1(0), &event, 1, -1);
          }},
-        {SYS_accept, 'S', [] { accept(listening_socket(), nullptr, nullptr); }},
-        {SYS_clock_nanosleep, 'S', [] { std::this_thread::sleep_for(std::chrono::hours(24)); }},
-        {SYS_poll, 'S', [] { poll(nullptr, 0, -1); }},
+        {SYS_accept, "accept", 'S', [] { accept(listening_socket(), nullptr, nullptr); }},
+        {SYS_clock_nanosleep, "clock_nanosleep", 'S',
+         [] { std::this_thread::sleep_for(std::chrono::hours(24)); }},
+        {SYS_poll, "poll", 'S', [] { poll(nullptr, 0, -1); }},
     };
     chaos::host host([] {
         const corodump::agent agent;
@@ -366,6 +398,20 @@ TEST(Chaos, Case09_EveryThreadBlockedInASystemCall) {
         poll(nullptr, 0, 1);
     }
     expect_dumps(host);
+    // Each is marked with what it does not answer for, and where; none was asked.
+    const auto dump = chaos::parse(host.signal_and_await_dump().path);
+    for (const blocker& each : blockers) {
+        const auto marked = std::ranges::find_if(threads, [&](long tid) {
+            const auto thread = thread_of(dump, tid);
+            return thread["syscall"] == each.name && thread["syscall_number"] == each.call;
+        });
+        ASSERT_NE(marked, threads.end()) << each.name << ' ' << dump["threads"];
+        const auto thread = thread_of(dump, *marked);
+        EXPECT_EQ(thread["state"], std::string(1, each.state)) << thread;
+        EXPECT_EQ(thread["stack"]["source"], "no_signal") << thread;
+        EXPECT_NE(thread["stack"]["quality"], "partial") << thread;
+        EXPECT_GT(thread["frames"].size(), 2U) << thread;
+    }
     for (const blocker& each : blockers) {
         const bool still = std::ranges::any_of(
             threads, [&](long tid) { return host.is_thread_in(tid, each.call, each.state); });
