@@ -4,6 +4,7 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <cerrno>
 #include <cstring>
 
@@ -27,6 +28,11 @@ constexpr std::size_t arena_sizes[] = {std::size_t{1} << 30U, std::size_t{256} <
 // Stays with the agent after its first dump: a page fault costs more than all else that is done
 // with a page, and the next dump of a service with a few thousand frames needs none for them.
 constexpr std::size_t kept_bytes = std::size_t{512} << 10U;
+
+// Of the deadline: reading frames may take the half, threads a quarter of what is left then. So
+// there is time to write what was found.
+constexpr std::int64_t reading_share = 2;
+constexpr std::int64_t threads_share = 4;
 
 class file_sink final : public format::byte_sink {
 public:
@@ -130,6 +136,10 @@ void dumper::describe_request(model::snapshot& to, const triggers::dump_request&
 void dumper::add_threads(model::snapshot& to) noexcept {
     snapshot::threads_options options;
     options.watchdog_tid = static_cast<std::int32_t>(::syscall(SYS_gettid));
+    options.signal_blocked = config_->signal_blocked;
+    const std::int64_t now_ns = base::monotonic_ns();
+    options.deadline_ns =
+        now_ns + std::max<std::int64_t>(to.limits.deadline_ns - now_ns, 0) / threads_share;
     builder_.add_threads(options);
     builder_.add_creation_stacks();
     to.modules = code_.modules();  // a stack may have led into images that were mapped meanwhile
@@ -166,11 +176,12 @@ base::file_result dumper::write(const model::snapshot& from,
 }
 
 model::limits dumper::limits_of(const triggers::dump_request& request) const noexcept {
+    const std::int64_t allowed_ns = static_cast<std::int64_t>(config_->deadline_ms) * 1'000'000;
     return {.tasks = config_->max_tasks,
             .bytes = config_->max_bytes,
             .depth = static_cast<unsigned>(config_->max_depth),
-            .deadline_ns =
-                request.requested_ns + static_cast<std::int64_t>(config_->deadline_ms) * 1'000'000};
+            .deadline_ns = request.requested_ns + allowed_ns,
+            .reading_deadline_ns = request.requested_ns + allowed_ns / reading_share};
 }
 
 void dumper::take_stack(std::int64_t deadline_ns, snapshot::stall_record& into) noexcept {

@@ -170,6 +170,7 @@ base::config defaults_from(const corodump_options_v1& options) {
         defaults.stack_signal = static_cast<int>(stack_signal);
     else if (stack_signal != 0)
         log_problem("options::stack_signal cannot serve: SIGRTMAX-2 is used");
+    defaults.signal_blocked = (options.flags & CORODUMP_SIGNAL_BLOCKED) != 0;
     take_number(options.max_tasks, base::tasks_range, "max_tasks", defaults.max_tasks);
     take_number(options.max_files, base::files_range, "max_files", defaults.max_files);
     take_number(options.max_frames, base::frames_range, "max_frames", defaults.max_frames);
