@@ -464,9 +464,9 @@ std::vector<refusal> optional_calls(std::uint32_t error) {
     std::vector<refusal> calls;
     for (const long call :
          {SYS_process_vm_readv, SYS_memfd_create, SYS_renameat2, SYS_rt_sigpending,
-          SYS_rt_sigtimedwait, SYS_madvise, SYS_pipe2, SYS_uname, SYS_prlimit64, SYS_getdents64,
-          SYS_readlinkat, SYS_getsockname, SYS_getpeername, SYS_sched_getaffinity, SYS_statx,
-          SYS_clone3})
+          SYS_rt_sigtimedwait, SYS_madvise, SYS_munlock, SYS_pipe2, SYS_uname, SYS_prlimit64,
+          SYS_getdents64, SYS_readlinkat, SYS_getsockname, SYS_getpeername, SYS_sched_getaffinity,
+          SYS_statx, SYS_clone3})
         // The C library falls back to clone where clone3 is not known, not where it is refused.
         calls.push_back({call, call == SYS_clone3 ? std::uint32_t{ENOSYS} : error});
     calls.push_back(chaos::no_tmpfile);

@@ -7,6 +7,7 @@
 
 #include <algorithm>
 #include <atomic>
+#include <cerrno>
 #include <chrono>
 #include <corodump/agent.hpp>
 #include <corodump/describe.hpp>
@@ -485,6 +486,95 @@ TEST(Chaos, Case46_AMillionTasksAreDumpedWhileTheServiceGoesOn) {
     expect_each_task_once(path, host.pid(), static_cast<std::size_t>(tasks),
                           static_cast<std::size_t>(dumped));
 }
+
+#if !CORODUMP_CHAOS_SANITIZED  // their runtimes make mlockall do nothing
+struct memory {
+    long resident_kib, locked_kib;
+};
+memory memory_of(const chaos::host& of) {
+    return {status_kib(of, "VmRSS"), status_kib(of, "VmLck")};
+}
+
+void lock_all_memory() {
+    if (mlockall(MCL_CURRENT | MCL_FUTURE) == 0) return chaos::tell("locked");
+    CHAOS_REQUIRE(errno == EPERM || errno == ENOMEM);
+    chaos::tell("refused");
+    _exit(0);
+}
+
+/// Two stages, in either order; the test looks at the memory after each, and after dumps.
+void serve_in_stages(bool lock_first) {
+    synced::event until;
+    std::vector<lazy::task<int>> all;
+    for (int i = 0; i < 20'000; ++i) {
+        all.push_back(app::inner(until));
+        all.back().start();
+    }
+    if (lock_first) lock_all_memory();
+    CHAOS_REQUIRE(chaos::serve() == "next");
+    const corodump::agent agent;
+    CHAOS_REQUIRE(chaos::serve() == "next");
+    if (!lock_first) lock_all_memory();
+    chaos::serve();
+    _exit(0);
+}
+
+/// What the agent holds of its own when it does not dump: stacks, the workspace, 64 slots of 64 KiB
+/// for stacks, what a dump keeps; never the reservation of 1 GiB, nor what dumps took of it.
+constexpr long own_kib = 32'000;
+
+memory after_dumps(chaos::host& host) {
+    for (int i = 1; i <= 3; ++i) {
+        host.signal(SIGUSR1);
+        // The memory of a dump was given back before its line.
+        const std::string line = host.await_error("-" + std::to_string(i) + ".json in ");
+        EXPECT_NE(line.find("dumped 20000 tasks to "), std::string::npos) << line;
+    }
+    return memory_of(host);
+}
+
+TEST(Chaos, Case46_AHostThatLockedAllItsMemoryBeforeTheAgent) {
+    chaos::host host([] { serve_in_stages(true); });
+    if (const std::string line = host.await_line(); line != "locked")
+        GTEST_SKIP() << "mlockall is " << line;
+    host.await_ready();
+    const memory before = memory_of(host);
+    host.say("next");
+    host.await_ready();
+    const memory installed = memory_of(host);
+    EXPECT_LT(installed.resident_kib - before.resident_kib, own_kib);
+    EXPECT_LT(installed.locked_kib - before.locked_kib, own_kib);
+    host.say("next");
+    host.await_ready();
+    const memory dumped = after_dumps(host);
+    printf("KiB resident and locked: %ld %ld, with the agent %ld %ld, after dumps %ld %ld\n",
+           before.resident_kib, before.locked_kib, installed.resident_kib, installed.locked_kib,
+           dumped.resident_kib, dumped.locked_kib);
+    EXPECT_LT(dumped.resident_kib - before.resident_kib, own_kib);
+    EXPECT_LT(dumped.locked_kib - before.locked_kib, own_kib);
+}
+
+TEST(Chaos, Case46_AHostThatLocksAllItsMemoryAfterTheAgent) {
+    chaos::host host([] { serve_in_stages(false); });
+    host.await_ready();
+    const memory before = memory_of(host);
+    host.say("next");
+    host.await_ready();
+    host.say("next");
+    if (const std::string line = host.await_line(); line != "locked")
+        GTEST_SKIP() << "mlockall is " << line;
+    host.await_ready();
+    const memory locked = memory_of(host);
+    const memory dumped = after_dumps(host);
+    printf("KiB resident and locked: %ld %ld, with the agent %ld %ld, after dumps %ld %ld\n",
+           before.resident_kib, before.locked_kib, locked.resident_kib, locked.locked_kib,
+           dumped.resident_kib, dumped.locked_kib);
+    // The images become resident with all the rest; the reservation only counts, until a dump.
+    EXPECT_LT(locked.resident_kib - before.resident_kib, 100'000);
+    EXPECT_LT(dumped.resident_kib - locked.resident_kib, own_kib);
+    EXPECT_LT(dumped.locked_kib, locked.locked_kib - 900'000);
+}
+#endif
 
 // --- 48 to 50 ------------------------------------------------------------------------------------
 
