@@ -77,6 +77,14 @@ void expect_dumps(chaos::host& host) {
     EXPECT_TRUE(host.is_alive());
 }
 
+#if CORODUMP_CHAOS_SANITIZED
+#define SKIP_SANITIZED(reason) GTEST_SKIP() << (reason)
+#else
+#define SKIP_SANITIZED(reason) static_cast<void>(0)
+#endif
+constexpr const char* own_allocator = "AddressSanitizer's runtime has an allocator of its own";
+constexpr const char* no_pool = "under AddressSanitizer frames come from malloc, not from the pool";
+
 // --- locks of the C library's --------------------------------------------------------------------
 
 void* chunk_of_the_main_arena;
@@ -87,6 +95,7 @@ void stick_in_malloc() {
 }
 
 TEST(Chaos, Case01_MallocsLockHeldByTheMainThread) {
+    SKIP_SANITIZED(own_allocator);
     chaos::host host([] {
         const corodump::agent agent;
         const app::waiting_task waiting;
@@ -105,6 +114,7 @@ TEST(Chaos, Case01_MallocsLockHeldByTheMainThread) {
 }
 
 TEST(Chaos, Case02_TheOnlyArenasLockHeld) {
+    SKIP_SANITIZED(own_allocator);
     chaos::host host([] {
         CHAOS_REQUIRE(mallopt(M_ARENA_MAX, 1) == 1);
         const corodump::agent agent;
@@ -134,10 +144,12 @@ void expect_dumps_with_stuck(const char* allocator) {
 }
 
 TEST(Chaos, Case03_LockOfJemallocHeld) {
+    SKIP_SANITIZED(own_allocator);
     expect_dumps_with_stuck(CORODUMP_CHAOS_JEMALLOC);
 }
 
 TEST(Chaos, Case03_LockOfTcmallocHeld) {
+    SKIP_SANITIZED(own_allocator);
     expect_dumps_with_stuck(CORODUMP_CHAOS_TCMALLOC);
 }
 
@@ -253,6 +265,7 @@ TEST(Chaos, Case07_TrackersLockHeldByAThreadStuckInItsFirstCoroutine) {
 }
 
 TEST(Chaos, Case07_TrackersLockHeldByAThreadStuckInGrowingThePool) {
+    SKIP_SANITIZED(no_pool);
     constexpr std::size_t many = 100'000;
     chaos::host host([] {
         const corodump::agent agent;
@@ -494,6 +507,7 @@ std::ptrdiff_t with_unknown_line(const support::dump& in) {
 }
 
 TEST(Chaos, Case11_CorruptFramesPromisesAndPointers) {
+    SKIP_SANITIZED(no_pool);
     constexpr std::size_t ways = 10;
     constexpr int unreadable = 5;
     chaos::host host([] {

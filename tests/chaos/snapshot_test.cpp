@@ -1,7 +1,11 @@
 // Cases 43 to 50: what coroutines do while they are dumped, and what they may look like.
+#include <fcntl.h>
 #include <gtest/gtest.h>
+#include <linux/userfaultfd.h>
 #include <signal.h>
+#include <sys/ioctl.h>
 #include <sys/mman.h>
+#include <sys/syscall.h>
 #include <sys/types.h>
 #include <unistd.h>
 
@@ -575,6 +579,85 @@ TEST(Chaos, Case46_AHostThatLocksAllItsMemoryAfterTheAgent) {
     EXPECT_LT(dumped.locked_kib, locked.locked_kib - 900'000);
 }
 #endif
+
+// --- the deadline -------------------------------------------------------------------------------
+
+/// Whoever reads the page waits, until give() is called. (userfaultfd(2); for system calls that
+/// read it, as the agent's do, the kernel wants CAP_SYS_PTRACE.)
+class slow_page {
+public:
+    explicit slow_page(void* frame)
+        : page_(reinterpret_cast<std::uintptr_t>(frame) & ~std::uintptr_t{4095}),
+          fd_(static_cast<int>(syscall(SYS_userfaultfd, O_CLOEXEC))) {
+        uffdio_api api{UFFD_API, 0, 0};
+        uffdio_register all{{page_, 4096}, UFFDIO_REGISTER_MODE_MISSING, 0};
+        ready_ = fd_ >= 0 && ioctl(fd_, UFFDIO_API, &api) == 0 &&
+                 ioctl(fd_, UFFDIO_REGISTER, &all) == 0 &&
+                 madvise(reinterpret_cast<void*>(page_), 4096, MADV_DONTNEED) == 0;
+    }
+    slow_page(const slow_page&) = delete;
+    slow_page& operator=(const slow_page&) = delete;
+    [[nodiscard]] bool ready() const noexcept { return ready_; }
+    void await_reader() const {
+        uffd_msg told{};
+        CHAOS_REQUIRE(read(fd_, &told, sizeof told) == sizeof told);
+        CHAOS_REQUIRE(told.event == UFFD_EVENT_PAGEFAULT);
+    }
+    void give() const {
+        uffdio_zeropage all{{page_, 4096}, 0, 0};
+        CHAOS_REQUIRE(ioctl(fd_, UFFDIO_ZEROPAGE, &all) == 0);
+    }
+
+private:
+    std::uintptr_t page_;
+    int fd_;
+    bool ready_ = false;
+};
+
+TEST(Chaos, Case46_TheDeadlineComesInTheMiddleOfReading) {
+    constexpr std::size_t frames = 4000;
+    chaos::setup with;
+    with.environment = {{"CORODUMP_DEADLINE_MS", "4000"}};  // half of it for reading
+    chaos::host host(
+        [] {
+            const corodump::agent agent;
+            synced::event until;
+            std::vector<app::mapped> all;
+            for (std::size_t i = 0; i < frames; ++i) all.push_back(app::maps_itself(until));
+            const slow_page slow(all[frames / 2].handle.address());
+            chaos::tell(slow.ready() ? "slow" : "refused");
+            if (!slow.ready()) _exit(0);
+            slow.await_reader();
+            std::this_thread::sleep_for(std::chrono::milliseconds(2100));  // what is tested is time
+            slow.give();
+            chaos::serve();
+            _exit(0);
+        },
+        with);
+    if (const std::string line = host.await_line(); line != "slow")
+        GTEST_SKIP() << "userfaultfd is " << line;
+    const support::dump dump = host.signal_and_await_dump();
+    // Every task is there with what its record tells; of those that were not read, no more.
+    EXPECT_EQ(dump.tasks.size(), frames);
+    for (const support::task& task : dump.tasks) {
+        EXPECT_EQ(task.root().function, "app::maps_itself");
+        EXPECT_EQ(task.activity, "suspended");
+        EXPECT_TRUE(task.awaits.has_value());
+    }
+    EXPECT_FALSE(dump.complete);
+    ASSERT_EQ(dump.warnings.size(), 1U);
+    const std::string& warning = dump.warnings[0];
+    EXPECT_NE(
+        warning.find(" frames were not read, and stand alone: the dump's deadline had passed"),
+        std::string::npos)
+        << warning;
+    const unsigned long late = std::stoul(warning);
+    EXPECT_GT(late, frames / 8);
+    EXPECT_LT(late, frames * 7 / 8);
+    support::expect_valid(dump.path);
+    host.await_ready();
+    host.expect_answers();
+}
 
 // --- 48 to 50 ------------------------------------------------------------------------------------
 
