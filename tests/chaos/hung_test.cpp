@@ -411,6 +411,7 @@ TEST(Chaos, Case09_EveryThreadBlockedInASystemCall) {
         poll(nullptr, 0, 1);
     }
     expect_dumps(host);
+#if !CORODUMP_CHAOS_SANITIZED  // its runtime stands between, in code without unwind tables
     // Each is marked with what it does not answer for, and where; none was asked.
     const auto dump = chaos::parse(host.signal_and_await_dump().path);
     for (const blocker& each : blockers) {
@@ -425,6 +426,7 @@ TEST(Chaos, Case09_EveryThreadBlockedInASystemCall) {
         EXPECT_NE(thread["stack"]["quality"], "partial") << thread;
         EXPECT_GT(thread["frames"].size(), 2U) << thread;
     }
+#endif
     for (const blocker& each : blockers) {
         const bool still = std::ranges::any_of(
             threads, [&](long tid) { return host.is_thread_in(tid, each.call, each.state); });
