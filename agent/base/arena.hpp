@@ -4,8 +4,12 @@
 // reserved when the agent starts, pages come from the kernel as they are touched, and after the
 // dump they go back. A mark and a rewind make scratch space out of it:
 //
-//   base_          used_                    touched_              limit_
-//   │ allocations  │ free, perhaps touched  │ never touched: zero │
+//   base_          used_                    touched_              open_               limit_
+//   │ allocations  │ free, perhaps touched  │ never touched: zero │ closed: PROT_NONE │
+//
+// Closed, since a host that locks its memory (mlockall) would otherwise get all of the reservation
+// resident: what cannot be accessed is not populated. What is opened is taken out of the lock
+// first.
 //
 // Threads: one owner (the watchdog). Signals: unsafe. Blocks: never (a page fault aside).
 // Errors: an empty span or view, counted in refusals(); what was allocated stays as it was.
@@ -36,8 +40,8 @@ public:
     ~arena();
 
     /// Reserves address space, rounded up to pages; no memory is used yet. EINVAL for 0 bytes,
-    /// EBUSY when reserved already, else mmap's errno (ENOMEM under RLIMIT_AS or strict overcommit:
-    /// a smaller reservation may still succeed).
+    /// EBUSY when reserved already, else mmap's errno (ENOMEM under RLIMIT_AS, EAGAIN under
+    /// RLIMIT_MEMLOCK where the host has locked what it will map: a smaller one may succeed).
     [[nodiscard]] result<void> reserve(std::size_t max_bytes) noexcept;
 
     /// `count` value-initialised elements; empty when they do not fit, and for 0.
@@ -76,7 +80,11 @@ public:
         const std::size_t start = (used_ + alignof(T) - 1) / alignof(T) * alignof(T);
         if (start >= limit_) return {};
         const std::size_t fits = (limit_ - start) / sizeof(T);
-        return {reinterpret_cast<T*>(base_ + start), count < fits ? count : fits};
+        // A kernel that counts what it promises (strict overcommit) may refuse a large room.
+        for (std::size_t given = count < fits ? count : fits; given != 0; given /= 2)
+            if (open_up_to(start + given * sizeof(T)))
+                return {reinterpret_cast<T*>(base_ + start), given};
+        return {};
     }
     /// Asks for the pages of the next `bytes` of a room, from `at` on, in one call of the kernel:
     /// a fifth cheaper than a fault for each. A kernel that cannot (before 5.14) is fine.
@@ -125,12 +133,19 @@ private:
     void clear_touched(void* at, std::size_t bytes, std::size_t touched) noexcept;
     void note_touched(std::size_t beyond) noexcept;
     void give_back(std::size_t keep_bytes) noexcept;
+    [[nodiscard]] bool open_up_to(std::size_t end) noexcept {
+        return end <= open_ || open_more(end);
+    }
+    [[nodiscard]] bool open_more(std::size_t end) noexcept;
+    void close_from(std::size_t begin) noexcept;
+    [[nodiscard]] std::size_t step_up(std::size_t bytes) const noexcept;
     [[nodiscard]] void* allocate_bytes(std::size_t count, std::size_t size,
                                        std::size_t alignment) noexcept;
 
     std::byte* base_ = nullptr;
     std::size_t used_ = 0;
     std::size_t touched_ = 0;
+    std::size_t open_ = 0;
     std::size_t limit_ = 0;
     std::size_t peak_ = 0;
     std::uint64_t refusals_ = 0;

@@ -88,6 +88,7 @@ public:
         directory();
         signal();
         stack_signal();
+        yes_or_no("CORODUMP_SIGNAL_BLOCKED", out_.values.signal_blocked);
         number("CORODUMP_MAX_TASKS", tasks_range, out_.values.max_tasks);
         number("CORODUMP_MAX_FRAMES", frames_range, out_.values.max_frames);
         number("CORODUMP_MAX_BYTES", bytes_range, out_.values.max_bytes);

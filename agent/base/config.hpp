@@ -51,6 +51,8 @@ struct config {
     int signal = SIGUSR1;
     /// By which running threads are asked for their stacks; 0: never.
     int stack_signal = default_stack_signal();
+    /// Also threads in calls that a signal ends early, where nothing else shows the whole stack.
+    bool signal_blocked = false;
     std::uint64_t max_tasks = 1'000'000;
     std::uint64_t max_frames = 2'000'000;
     std::uint64_t max_bytes = std::uint64_t{1} << 30U;

@@ -39,7 +39,8 @@ struct beacon {
     /// Odd while the fields below change: a reader that sees it odd, or changed, reads again.
     std::atomic<std::uint64_t> revision;
     std::int32_t last_error;  ///< errno of the last dump, 0 when it was written
-    std::int32_t reserved;
+    /// 0 while the agent that raised it may still give way to another copy of the library.
+    std::atomic<std::int32_t> settled;
     char directory[512];
     char last_path[512];
     char last_error_text[256];

@@ -248,6 +248,7 @@ struct limits {
     std::uint64_t bytes = ~std::uint64_t{0};  ///< of the file, to within one task
     unsigned depth = max_chain_frames;        ///< frames of a chain, from 4 to max_chain_frames
     std::int64_t deadline_ns = 0;             ///< CLOCK_MONOTONIC; 0: none
+    std::int64_t reading_deadline_ns = 0;     ///< of the frames' memory; likewise
 };
 
 struct loops;

@@ -24,12 +24,15 @@ namespace {
 constexpr std::size_t page_bytes = 4096;
 
 /// The beacon at `address` speaks for this process: not for the parent it was forked from.
-bool is_live(std::uint64_t address) noexcept {
-    constexpr std::size_t head_bytes = offsetof(model::beacon, signal);
+bool is_live(std::uint64_t address, bool& settled) noexcept {
+    constexpr std::size_t head_bytes = offsetof(model::beacon, directory);
     unsigned char head[head_bytes];
     std::int32_t pid = 0;
     if (base::safe_copy(head, address, head_bytes) != head_bytes) return false;
     std::memcpy(&pid, head + offsetof(model::beacon, pid), sizeof pid);
+    std::int32_t word = 0;
+    std::memcpy(&word, head + offsetof(model::beacon, settled), sizeof word);
+    settled = word != 0;
     return std::memcmp(head, "corodump", sizeof(model::beacon::magic)) == 0 && pid == getpid();
 }
 
@@ -97,17 +100,46 @@ void beacon_page::lower() noexcept {
 }
 
 bool beacon_page::another_is_raised(const model::beacon* own) noexcept {
+    return strongest_rival(own) != rival::none;
+}
+
+/// Each has raised its page before it looks, so that of two at least one sees the other; the fence
+/// keeps that order. One that is settled stays; of those that are not, the one that lies lowest. It
+/// waits for the others, since one of them may have looked before this page was there.
+bool beacon_page::settle() noexcept {
+    if (page_ == nullptr) return true;
+    constexpr int most_looks = 1000;
+    constexpr timespec pause{0, 1'000'000};
+    for (int i = 0; i < most_looks; ++i) {
+        std::atomic_thread_fence(std::memory_order_seq_cst);
+        const rival found = strongest_rival(page_);
+        if (found == rival::stronger) return false;
+        if (found == rival::none) {
+            page_->settled.store(1, std::memory_order_seq_cst);
+            return true;
+        }
+        clock_nanosleep(CLOCK_MONOTONIC, 0, &pause, nullptr);
+    }
+    return false;
+}
+
+beacon_page::rival beacon_page::strongest_rival(const model::beacon* own) noexcept {
+    const auto own_address = reinterpret_cast<std::uintptr_t>(own);
+    rival found = rival::none;
     const auto maps = base::open_file("/proc/self/maps");
-    if (!maps) return false;
+    if (!maps) return found;
     char buffer[8192];  // a line is some numbers and a path of at most 4,096 bytes
     for (std::size_t used = 0;;) {
         const auto got = base::read_some(maps->get(), std::span(buffer).subspan(used));
-        if (!got || *got == 0) return false;
+        if (!got || *got == 0) return found;
         std::string_view text(buffer, used + *got);
         for (std::size_t end; (end = text.find('\n')) != std::string_view::npos;) {
             const std::uint64_t at = beacon_in(text.substr(0, end));
             text.remove_prefix(end + 1);
-            if (at != 0 && at != reinterpret_cast<std::uintptr_t>(own) && is_live(at)) return true;
+            bool settled = false;
+            if (at == 0 || at == own_address || !is_live(at, settled)) continue;
+            if (settled || at < own_address) return rival::stronger;
+            found = rival::weaker;
         }
         if (text.size() == sizeof buffer) text = {};
         if (!text.empty()) std::memmove(buffer, text.data(), text.size());

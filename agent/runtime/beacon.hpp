@@ -4,6 +4,7 @@
 // Threads: raise and lower by who installs; the rest by the watchdog. Signals: unsafe.
 #pragma once
 
+#include <cstdint>
 #include <string_view>
 
 #include "agent/model/beacon.hpp"
@@ -19,6 +20,9 @@ public:
     /// Maps the page, 0 or an errno. Without a page, the agent works and `corodump trigger` does
     /// not.
     [[nodiscard]] int raise(int signal, std::string_view directory) noexcept;
+    /// Of copies of the library that are installed at the same moment one stays: true in that one.
+    /// The others are to lower their pages. Blocks: while another decides, at most a second.
+    [[nodiscard]] bool settle() noexcept;
     void lower() noexcept;
     /// True where a beacon of this very process is mapped that is not `own` (which may be null):
     /// two copies of the library, from different files or in different link namespaces, share no
@@ -35,6 +39,9 @@ public:
     void disown() noexcept;
 
 private:
+    enum class rival : std::uint8_t { none, weaker, stronger };
+    [[nodiscard]] static rival strongest_rival(const model::beacon* own) noexcept;
+
     model::beacon* page_ = nullptr;
 };
 

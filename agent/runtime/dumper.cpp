@@ -29,6 +29,11 @@ constexpr std::size_t arena_sizes[] = {std::size_t{1} << 30U, std::size_t{256} <
 // with a page, and the next dump of a service with a few thousand frames needs none for them.
 constexpr std::size_t kept_bytes = std::size_t{512} << 10U;
 
+// Of the deadline: reading frames may take the half, threads a quarter of what is left then. So
+// there is time to write what was found.
+constexpr std::int64_t reading_share = 2;
+constexpr std::int64_t threads_share = 4;
+
 class file_sink final : public format::byte_sink {
 public:
     explicit file_sink(base::dump_file& file) noexcept : file_(file) {}
@@ -133,12 +138,13 @@ void dumper::describe_request(model::snapshot& to, const triggers::dump_request&
     builder_.warn(text.append("plain kill").view());
 }
 
-void dumper::add_threads(model::snapshot& to, const triggers::dump_request& request) noexcept {
+void dumper::add_threads(model::snapshot& to) noexcept {
     snapshot::threads_options options;
-    if (request.deadline_ns != 0)
-        options.deadline_ns = std::clamp(request.deadline_ns - base::monotonic_ns(),
-                                         std::int64_t{10'000'000}, options.deadline_ns);
     options.watchdog_tid = static_cast<std::int32_t>(::syscall(SYS_gettid));
+    options.signal_blocked = config_->signal_blocked;
+    const std::int64_t now_ns = base::monotonic_ns();
+    options.deadline_ns =
+        now_ns + std::max<std::int64_t>(to.limits.deadline_ns - now_ns, 0) / threads_share;
     builder_.add_threads(options);
     builder_.add_creation_stacks();
     to.modules = code_.modules();  // a stack may have led into images that were mapped meanwhile
@@ -175,13 +181,15 @@ base::file_result dumper::write(const model::snapshot& from,
 }
 
 model::limits dumper::limits_of(const triggers::dump_request& request) const noexcept {
-    const std::int64_t own_deadline =
-        request.requested_ns + static_cast<std::int64_t>(config_->deadline_ms) * 1'000'000;
+    std::int64_t allowed_ns = static_cast<std::int64_t>(config_->deadline_ms) * 1'000'000;
+    if (request.deadline_ns != 0)
+        allowed_ns = std::clamp(request.deadline_ns - request.requested_ns, std::int64_t{10'000'000},
+                                allowed_ns);
     return {.tasks = config_->max_tasks,
             .bytes = config_->max_bytes,
             .depth = static_cast<unsigned>(config_->max_depth),
-            .deadline_ns = request.deadline_ns == 0 ? own_deadline
-                                                    : std::min(own_deadline, request.deadline_ns)};
+            .deadline_ns = request.requested_ns + allowed_ns,
+            .reading_deadline_ns = request.requested_ns + allowed_ns / reading_share};
 }
 
 void dumper::take_stack(std::int64_t deadline_ns, snapshot::stall_record& into) noexcept {
@@ -203,7 +211,7 @@ void dumper::dump(const triggers::dump_request& request, triggers::dump_outcome&
     describe_process(made);
     describe_request(made, request);
     builder_.add_failures({hides, &config_->redact});
-    add_threads(made, request);
+    add_threads(made);
     if (stalls_ != nullptr) builder_.add_loops(*stalls_);
     builder_.conclude();
     made.duration_us =

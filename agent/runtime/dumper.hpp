@@ -49,7 +49,7 @@ private:
     [[nodiscard]] model::limits limits_of(const triggers::dump_request& request) const noexcept;
     void describe_process(model::snapshot& to) noexcept;
     void describe_request(model::snapshot& to, const triggers::dump_request& request) noexcept;
-    void add_threads(model::snapshot& to, const triggers::dump_request& request) noexcept;
+    void add_threads(model::snapshot& to) noexcept;
     [[nodiscard]] base::file_result write(const model::snapshot& from,
                                           triggers::dump_outcome& outcome) noexcept;
 

@@ -45,6 +45,7 @@ struct agent_parts {
     beacon_page beacon;
     std::int64_t clock_began_ns = 0;
     bool hooked = false;
+    bool prepared = false;
 };
 
 constinit triggers::watchdog watch;
@@ -193,6 +194,7 @@ base::config defaults_from(const corodump_options_v1& options) {
         defaults.stack_signal = static_cast<int>(stack_signal);
     else if (stack_signal != 0)
         log_problem("options::stack_signal cannot serve: SIGRTMAX-2 is used");
+    defaults.signal_blocked = (options.flags & CORODUMP_SIGNAL_BLOCKED) != 0;
     take_number(options.max_tasks, base::tasks_range, "max_tasks", defaults.max_tasks);
     take_number(options.max_files, base::files_range, "max_files", defaults.max_files);
     take_number(options.max_frames, base::frames_range, "max_frames", defaults.max_frames);
@@ -305,37 +307,51 @@ int start_threads() noexcept {
     return watchdog_error;
 }
 
+int refused_for_another() noexcept {
+    return refused(EALREADY,
+                   "another copy of the agent's library runs in this process: this copy stays "
+                   "inactive");
+}
+
+/// Shows the beacon; false where another copy of the library shows its own, and keeps it.
+bool raise_beacon() noexcept {
+    if (parts().beacon.page() != nullptr) return true;
+    if (parts().beacon.raise(parts().config.signal, parts().config.directory) != 0)
+        log_problem("no beacon page could be mapped: corodump trigger will not find this agent");
+    if (parts().beacon.settle()) return true;
+    parts().beacon.lower();
+    return false;
+}
+
+int prepare_dumps() noexcept {
+    if (parts().prepared) return 0;
+    const int error = parts().dumps.prepare(parts().config);
+    if (error != 0) {
+        parts().beacon.lower();
+        return refused(error, "no memory for dumps: no agent");
+    }
+    if (parts().stalls.prepare(parts().dumps) != 0)
+        log_problem("no memory for stalls: they are not looked for");
+    timespec now{};
+    clock_gettime(CLOCK_MONOTONIC_COARSE, &now);
+    parts().clock_began_ns = std::int64_t{now.tv_sec} * 1'000'000'000 + now.tv_nsec;
+    parts().prepared = true;
+    return 0;
+}
+
 int install_parts(const corodump_options_v1& options) {
     base::prepare_log();
-    if (beacon_page::another_is_raised(parts_made ? parts().beacon.page() : nullptr)) {
-        log_problem(
-            "another copy of the agent's library runs in this process: this copy stays inactive");
-        return EALREADY;
-    }
+    if (beacon_page::another_is_raised(parts_made ? parts().beacon.page() : nullptr))
+        return refused_for_another();
     const base::config defaults = defaults_from(options);
     base::parsed_config parsed = base::config_from_environment(defaults);
     if (parsed.values.off) return ECANCELED;
     for (const std::string& problem : parsed.problems) log_problem(problem);
-    if (!parts_made) {
-        new (parts_memory) agent_parts{};
-        parts_made = true;
-        parts().config = std::move(parsed.values);
-        if (parts().stalls.prepare(parts().dumps) != 0)
-            log_problem("no memory for stalls: they are not looked for");
-        const int error = parts().dumps.prepare(parts().config);
-        if (error != 0) {
-            log_problem("no memory for dumps: no agent");
-            return error;
-        }
-        timespec now{};
-        clock_gettime(CLOCK_MONOTONIC_COARSE, &now);
-        parts().clock_began_ns = std::int64_t{now.tv_sec} * 1'000'000'000 + now.tv_nsec;
-    } else {
-        parts().config = std::move(parsed.values);
-    }
-    if (parts().beacon.page() == nullptr &&
-        parts().beacon.raise(parts().config.signal, parts().config.directory) != 0)
-        log_problem("no beacon page could be mapped: corodump trigger will not find this agent");
+    if (!parts_made) new (parts_memory) agent_parts{};
+    parts_made = true;
+    parts().config = std::move(parsed.values);
+    if (!raise_beacon()) return refused_for_another();
+    if (const int error = prepare_dumps(); error != 0) return error;
     advance_tick(nullptr);
     install_stack_signal();
     parts().stalls.begin(parts().config);

@@ -167,6 +167,7 @@ void chain_builder::read(std::uint32_t index) noexcept {
         if (f.site == f.definition) f.site = code;
         f.definition = code;
     }
+    if (f.awaitable != 0 && !types_.awaitable(f.awaitable).known) ++counts_.unreadable;
     note_callers(index, facts, {head, words});
     if (waits(f) && f.state == model::task_state::pending) note_children(index);
 }

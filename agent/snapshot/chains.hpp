@@ -53,7 +53,7 @@ public:
           index_(index),
           types_(types),
           max_depth_(limits.depth),
-          deadline_ns_(limits.deadline_ns) {}
+          deadline_ns_(limits.reading_deadline_ns) {}
 
     /// Fills state, activity, definition, site, parent, first_child, next_sibling and root.
     chain_counts build() noexcept;

@@ -37,6 +37,7 @@ void diagnosis::make(std::span<const std::uint32_t> cycle_heads,
     gather_sites();
     gather_circles(cycle_heads);
     gather_stalls();
+    gather_failures();
     const standing_tasks& standing = seen_.standing();
     facts_.never_resumed = standing.never_resumed.listed();
     facts_.never_resumed_count = standing.never_resumed.count;
@@ -149,6 +150,31 @@ void diagnosis::gather_stalls() noexcept {
             gather_stall(one, busy[used++]);
     }
     facts_.busy_threads = busy.first(used);
+}
+
+// Those of one type that left one function first are one: it is one mistake.
+void diagnosis::gather_failures() noexcept {
+    constexpr std::size_t most = 16;
+    if (snapshot_.failures == nullptr) return;
+    const auto to = memory_.allocate_span<analysis::unseen_failure>(most);
+    std::size_t used = 0;
+    for (const model::failure& one : snapshot_.failures->failures) {
+        if (one.observed) continue;
+        const std::string_view function =
+            one.chain.empty() ? std::string_view{} : details_.where(one.chain.back().site).function;
+        const auto known = std::ranges::find_if(to.first(used), [&](const auto& other) {
+            return other.type == one.type && other.function == function;
+        });
+        const bool is_new = known == to.begin() + static_cast<std::ptrdiff_t>(used);
+        if (is_new && used == to.size()) continue;
+        analysis::unseen_failure& at = is_new ? to[used++] : *known;
+        at.type = one.type;
+        at.function = function;
+        at.message = one.message;
+        at.seconds_ago = static_cast<double>(snapshot_.time_unix_ns - one.time_unix_ns) / 1e9;
+        ++at.count;
+    }
+    facts_.failures = to.first(used);
 }
 
 std::span<const std::string_view> diagnosis::functions_of(

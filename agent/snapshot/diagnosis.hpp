@@ -12,6 +12,7 @@
 #include "agent/analysis/rules.hpp"
 #include "agent/base/arena.hpp"
 #include "agent/base/text.hpp"
+#include "agent/model/failures.hpp"
 #include "agent/model/loops.hpp"
 #include "agent/model/snapshot.hpp"
 #include "agent/snapshot/frame_details.hpp"

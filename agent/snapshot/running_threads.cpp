@@ -41,10 +41,11 @@ std::string_view reason_of(symbols::unwind_end end) noexcept {
 }
 
 running_threads::running_threads(stack_taker& taker, const sources::thread_files& files,
-                                 std::int64_t deadline_ns) noexcept
+                                 const threads_options& options) noexcept
     : taker_(taker),
       files_(files),
-      deadline_ns_(deadline_ns),
+      deadline_ns_(options.deadline_ns),
+      signal_blocked_(options.signal_blocked),
       signal_(stack_requester::usable_signal()) {}
 
 bool running_threads::take_now(thread_stack& of) noexcept {
@@ -64,25 +65,30 @@ bool running_threads::take_now(thread_stack& of) noexcept {
     return of.reason.empty() || !may_be_asked(of);
 }
 
-/// Blocked in a call that goes on after a handler as if nothing had been.
+/// Blocked in a call that goes on after a handler as if nothing had been, or that may be ended.
 bool running_threads::may_be_asked(const thread_stack& of) const noexcept {
     return signal_ != 0 && of.call.what == sources::thread_call::kind::in_call &&
-           sources::restarts_after_signal(of.call.number, of.call.arguments);
+           (signal_blocked_ || sources::restarts_after_signal(of.call.number, of.call.arguments));
 }
 
-void running_threads::watch(std::span<watched_thread> threads) noexcept {
+std::uint64_t running_threads::watch(std::span<watched_thread> threads) noexcept {
     std::uint32_t answers = stack_requester::wait(~0U, 0);
     for (;;) {
         bool all_done = true;
         for (watched_thread& one : threads)
             if (one.now != phase::done && !step(one)) all_done = false;
-        if (all_done) return;
+        if (all_done) return 0;
         const std::int64_t left_ns = deadline_ns_ - base::monotonic_ns();
         if (left_ns <= 0) break;
         answers = stack_requester::wait(answers, std::min(left_ns, pause_ns));
     }
-    for (watched_thread& one : threads)
-        if (one.now != phase::done) give_up(one);
+    std::uint64_t given_up = 0;
+    for (watched_thread& one : threads) {
+        if (one.now == phase::done) continue;
+        if (one.thread->source == model::stack_source::none) ++given_up;
+        give_up(one);
+    }
+    return given_up;
 }
 
 /// True when nothing is left to do for it.
@@ -100,14 +106,23 @@ void running_threads::look_again(watched_thread& of) noexcept {
         of.now = phase::done;
         return;
     }
-    if (of.thread->source != model::stack_source::none) {
-        sources::thread_status status;
-        if (!files_.read_status(of.thread->tid, status))
-            return end_with(of, "the thread has ended");
-        return ask(of, status);
-    }
+    if (of.thread->source != model::stack_source::none) return ask_if_still_blocked(of);
     if (signal_ == 0) return end_with(of, "it runs, and the signal for stacks is off");
     of.now == phase::fresh ? begin_burst(of) : ask_if_running(of);
+}
+
+/// In the very call of which it is known that it may be asked: there may have been no slot for it
+/// until now. In another it is looked at anew.
+void running_threads::ask_if_still_blocked(watched_thread& of) noexcept {
+    sources::thread_status status;
+    sources::thread_call now;
+    if (!files_.read_status(of.thread->tid, status) || !files_.read_call(of.thread->tid, now))
+        return end_with(of, "the thread has ended");
+    if (now == of.thread->call) return ask(of, status);
+    thread_stack again;
+    again.tid = of.thread->tid;
+    if (take_now(again)) of.now = phase::done;
+    if (again.source != model::stack_source::none) *of.thread = again;
 }
 
 void running_threads::begin_burst(watched_thread& of) noexcept {

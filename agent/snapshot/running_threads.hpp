@@ -8,7 +8,8 @@
 // caught blocked, sooner or later.
 //
 //   watched ──blocks──> taken without a signal ──complete, or in a call that does not restart──> done
-//      │                                       └─cut short, in a call that restarts─┐
+//      │                                       └─cut short, in a call that restarts─┐ (with the
+//      │                                                   option: in any call)     │
 //      └──ran min_burst_ns without blocking──> asked <──────────────────────────────┘ ──> done
 //
 // Threads: watchdog only. Signals: unsafe. Blocks: until all are done, or the deadline.
@@ -28,6 +29,12 @@
 
 namespace corodump::snapshot {
 
+struct threads_options {
+    std::int64_t deadline_ns = 0;   ///< of the whole section, by CLOCK_MONOTONIC
+    bool signal_blocked = false;    ///< as config::signal_blocked
+    std::int32_t watchdog_tid = 0;  ///< has no stack to show: it is writing the dump
+};
+
 /// What is known so far of one thread's stack.
 struct thread_stack {
     std::int32_t tid = 0;
@@ -42,7 +49,7 @@ public:
     static constexpr std::int64_t min_burst_ns = 4'000'000;
 
     running_threads(stack_taker& taker, const sources::thread_files& files,
-                    std::int64_t deadline_ns) noexcept;
+                    const threads_options& options) noexcept;
 
     /// Takes the stack without a signal; false where watch() is to see to the thread.
     [[nodiscard]] bool take_now(thread_stack& of) noexcept;
@@ -56,7 +63,8 @@ public:
         std::int64_t deaf_since_ns = 0;  ///< 0: it did not block the signal when last seen
         sources::stack_requester::request request;
     };
-    void watch(std::span<watched_thread> threads) noexcept;
+    /// Returns how many have no stack because the deadline came.
+    std::uint64_t watch(std::span<watched_thread> threads) noexcept;
 
 private:
     [[nodiscard]] bool step(watched_thread& of) noexcept;
@@ -68,11 +76,13 @@ private:
     void ask(watched_thread& of, const sources::thread_status& status) noexcept;
     void hear(watched_thread& of) noexcept;
     void give_up(watched_thread& of) noexcept;
+    void ask_if_still_blocked(watched_thread& of) noexcept;
     [[nodiscard]] bool may_be_asked(const thread_stack& of) const noexcept;
 
     stack_taker& taker_;
     const sources::thread_files& files_;
     std::int64_t deadline_ns_;
+    bool signal_blocked_;
     int signal_;
 };
 

@@ -102,7 +102,7 @@ void snapshot_builder::add_threads(const threads_options& options) noexcept {
     if (taken.error != 0) warn("the threads could not be listed");
     if (taken.taken_over) warn("the host handles the signal for stacks: no thread was asked by it");
     tell(taken.left_out, " threads are left out: over the cap of 4096");
-    tell(taken.late, " threads have no stack: the time for that was over");
+    tell(taken.late, " threads have no stack: the time for that was over; each says why");
 }
 
 void snapshot_builder::add_loops(const stall_ring& stalls) noexcept {

@@ -124,7 +124,7 @@ void take_stack(base::arena& memory, code_names& code, std::int64_t deadline_ns,
     }
     thread_stack taken;
     taken.tid = into.sign.thread;
-    running_threads running(*taker, files, deadline_ns);
+    running_threads running(*taker, files, {.deadline_ns = deadline_ns});
     running_threads::watched_thread one;
     one.thread = &taken;
     if (!running.take_now(taken)) running.watch(std::span(&one, 1));

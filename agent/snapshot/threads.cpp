@@ -27,7 +27,6 @@ model::stack_quality quality_of(const thread_stack& from) noexcept {
 }  // namespace
 
 threads_taken thread_section::take(const threads_options& options) noexcept {
-    const std::int64_t deadline_ns = base::monotonic_ns() + options.deadline_ns;
     threads_taken taken;
     const std::span<std::int32_t> room = memory_.allocate_uninitialized<std::int32_t>(max_threads);
     const std::span<std::int32_t> tids =
@@ -37,11 +36,11 @@ threads_taken thread_section::take(const threads_options& options) noexcept {
     threads_ = memory_.allocate_span<model::thread>(tids.size());
     if (stacks_.empty() || threads_.empty()) return taken;
     for (std::size_t i = 0; i < tids.size(); ++i) stacks_[i].tid = threads_[i].tid = tids[i];
-    take_stacks(options, deadline_ns, taken);
+    take_stacks(options, taken);
     after_ = symbols::read_module_map(memory_);
     const std::int64_t naming_from_ns = base::monotonic_ns();
     for (std::size_t i = 0; i < tids.size(); ++i) {
-        if (base::monotonic_ns() > deadline_ns) names_.stop();
+        if (base::monotonic_ns() > options.deadline_ns) names_.stop();
         describe(stacks_[i], threads_[i]);
     }
     taken.naming_ns = base::monotonic_ns() - naming_from_ns;
@@ -49,8 +48,7 @@ threads_taken thread_section::take(const threads_options& options) noexcept {
     return taken;
 }
 
-void thread_section::take_stacks(const threads_options& options, std::int64_t deadline_ns,
-                                 threads_taken& into) noexcept {
+void thread_section::take_stacks(const threads_options& options, threads_taken& into) noexcept {
     using place = stack_taker;
     struct alignas(alignof(place)) room {
         std::byte bytes[sizeof(place)];
@@ -60,19 +58,19 @@ void thread_section::take_stacks(const threads_options& options, std::int64_t de
     if (made.empty() || watched.empty()) return;
     taker_ = new (made.data()) stack_taker(memory_, code_, files_, index_);
     into.taken_over = sources::stack_requester::taken_over();
-    running_threads running(*taker_, files_, deadline_ns);
+    running_threads running(*taker_, files_, options);
     std::size_t to_watch = 0;
     for (thread_stack& one : stacks_) {
         if (one.tid == options.watchdog_tid) {
             one.reason = "it writes this dump";
-        } else if (base::monotonic_ns() > deadline_ns) {
+        } else if (base::monotonic_ns() > options.deadline_ns) {
             one.reason = "its turn did not come in time";
             ++into.late;
         } else if (!running.take_now(one)) {
             watched[to_watch++].thread = &one;
         }
     }
-    running.watch(watched.first(to_watch));
+    into.late += running.watch(watched.first(to_watch));
     sources::stack_requester::trim();
     into.copying_ns = taker_->copying_ns();
     into.unwinding_ns = taker_->unwinding_ns();

@@ -11,7 +11,7 @@
 // Images are read before and after: a stack that leads into one which was unmapped in between is
 // cut there, since its tables and names may be those of another image by now.
 //
-// Threads: watchdog only. Signals: unsafe. Blocks: up to `threads_options::deadline_ns`.
+// Threads: watchdog only. Signals: unsafe. Blocks: until `threads_options::deadline_ns`.
 // Errors: threads without a stack, warnings. Bounds: max_threads, max_native_frames for each.
 #pragma once
 
@@ -32,15 +32,10 @@ namespace corodump::snapshot {
 
 inline constexpr std::size_t max_threads = 4096;
 
-struct threads_options {
-    std::int64_t deadline_ns = 1'000'000'000;  ///< for the whole section
-    std::int32_t watchdog_tid = 0;             ///< has no stack to show: it is writing the dump
-};
-
 struct threads_taken {
     std::span<const model::thread> threads;
     std::uint64_t left_out = 0;
-    std::uint64_t late = 0;   ///< threads whose turn did not come before the deadline
+    std::uint64_t late = 0;   ///< threads without a stack, since the deadline had come
     int error = 0;            ///< why there is no list
     bool taken_over = false;  ///< the host handles the signal for stacks now
     std::int64_t copying_ns = 0;
@@ -59,8 +54,7 @@ public:
     [[nodiscard]] threads_taken take(const threads_options& options) noexcept;
 
 private:
-    void take_stacks(const threads_options& options, std::int64_t deadline_ns,
-                     threads_taken& into) noexcept;
+    void take_stacks(const threads_options& options, threads_taken& into) noexcept;
     void describe(const thread_stack& from, model::thread& into) noexcept;
     void describe_stack(const thread_stack& from, model::thread& into) noexcept;
     [[nodiscard]] std::size_t still_mapped(const taken_stack& stack) const noexcept;

@@ -23,16 +23,19 @@ using signal_set = std::uint64_t;
     return signal_set{1} << (static_cast<unsigned>(signal) - 1U);
 }
 
+// Without the arguments that the operation does not use (futex(2)): one on the stack would move it,
+// and who waits here could not be unwound, a thread in dump_now for one.
+
 /// Sleeps while `word` holds `expected`, at most `timeout`; also returns for no reason at all.
 inline void futex_wait(std::atomic<std::uint32_t>& word, std::uint32_t expected,
                        std::chrono::nanoseconds timeout) noexcept {
     constexpr std::int64_t second_ns = 1'000'000'000;
     const timespec limit{timeout.count() / second_ns, timeout.count() % second_ns};
-    syscall(SYS_futex, &word, FUTEX_WAIT_PRIVATE, expected, &limit, nullptr, 0);
+    syscall(SYS_futex, &word, FUTEX_WAIT_PRIVATE, expected, &limit);
 }
 
 inline void futex_wake_all(std::atomic<std::uint32_t>& word) noexcept {
-    syscall(SYS_futex, &word, FUTEX_WAKE_PRIVATE, 0x7fffffff, nullptr, nullptr, 0);
+    syscall(SYS_futex, &word, FUTEX_WAKE_PRIVATE, 0x7fffffff);
 }
 
 [[nodiscard]] inline std::int32_t thread_id() noexcept {

@@ -18,6 +18,7 @@
 #define CORODUMP_NO_STACK_SIGNAL 0xffU
 #define CORODUMP_DUMP_ON_STALL 0x100U
 #define CORODUMP_COUNT_CALLBACKS 0x200U
+#define CORODUMP_SIGNAL_BLOCKED 0x400U
 #define CORODUMP_NO_STALLS 0xffffffffU
 
 extern "C" {
@@ -29,7 +30,7 @@ struct corodump_options_v1 {
     std::uint64_t max_tasks;   ///< 0: 1,000,000
     std::uint32_t max_files;   ///< 0: 16
     std::uint32_t flags;       ///< low byte: options::stack_signal, CORODUMP_NO_STACK_SIGNAL: none;
-                               ///< and CORODUMP_DUMP_ON_STALL, CORODUMP_COUNT_CALLBACKS
+                               ///< and CORODUMP_DUMP_ON_STALL, _COUNT_CALLBACKS, _SIGNAL_BLOCKED
     const char* redact;        ///< nullptr: the default patterns; "none": nothing is redacted
     std::uint64_t max_frames;  ///< 0: 2,000,000
     std::uint64_t max_bytes;   ///< 0: 1 GiB
@@ -79,6 +80,9 @@ struct options {
     int signal = 0;         ///< 0: SIGUSR1
     /// By which threads that run are asked for their stacks; 0: SIGRTMAX-2, negative: never.
     int stack_signal = 0;
+    /// Ask by it also threads that are blocked, where nothing else shows their whole stack, in
+    /// calls that then end early, with EINTR: poll, epoll_wait, nanosleep and others of signal(7).
+    bool signal_blocked = false;
     /// Bounds of one dump; what lies beyond is left out and counted in it. 0: the default.
     std::uint64_t max_tasks = 0;            ///< those suspended longest come first; 1,000,000
     std::uint64_t max_frames = 0;           ///< looked at; 2,000,000
@@ -125,6 +129,7 @@ struct options {
     plain.max_files = chosen.max_files;
     plain.flags = chosen.stack_signal < 0 ? CORODUMP_NO_STACK_SIGNAL
                                           : static_cast<std::uint32_t>(chosen.stack_signal) & 0xffU;
+    if (chosen.signal_blocked) plain.flags |= CORODUMP_SIGNAL_BLOCKED;
     plain.redact = chosen.redact.empty() ? nullptr : chosen.redact.c_str();
     plain.max_frames = chosen.max_frames;
     plain.max_bytes = chosen.max_bytes;

@@ -108,12 +108,12 @@ private:
 
     void take_text(const T& value) noexcept {
         node_.value = text_;
-        try {
+        CORODUMP_TRY {
             const std::string text = to_string(value);
             const std::size_t bytes = text.size() < text_bytes ? text.size() : text_bytes - 1;
             std::memcpy(text_, text.data(), bytes);
             node_.text_bytes = static_cast<std::uint32_t>(bytes);
-        } catch (...) {
+        } CORODUMP_CATCH_ALL {
             node_.value = nullptr;  // shown as unreadable
         }
     }

@@ -159,14 +159,14 @@ public:
             detail::note_stored(own, corodump_frame());
         } else {
             // Rethrown out of resume(): the coroutine counts as suspended at its end.
-            try {
+            CORODUMP_TRY {
                 base::unhandled_exception();
                 detail::note_stored(own, corodump_frame());
-            } catch (...) {
+            } CORODUMP_CATCH_ALL {
                 detail::note_observed(own);
                 detail::leave(own);
                 detail::rest(own, detail::rests_at_end, detail::rests);
-                throw;
+                CORODUMP_RETHROW;
             }
         }
     }

@@ -13,6 +13,7 @@
 #include <array>
 #include <corodump/agent.hpp>
 #include <cstddef>
+#include <cstdio>
 #include <cstdlib>
 #include <cstring>
 #include <string>
@@ -188,22 +189,40 @@ TEST(Chaos, Case62_StderrIsAFullPipe) {
 
 // --- 63 ------------------------------------------------------------------------------------------
 
+/// How many of the rounds' frames lay in their caller's, which the host tells for each caller.
+long await_elided(chaos::host& host, const std::string& caller) {
+    const std::string line = host.await_line();
+    EXPECT_TRUE(line.starts_with(caller + ' ')) << line << host.errors();
+    return line.starts_with(caller + ' ') ? std::stol(line.substr(caller.size())) : -1;
+}
+
 TEST(Chaos, Case63_ElidedFramesLeaveTheirCallersBytesAlone) {
+#if defined(__clang__)
+    constexpr bool compiler_elides = true;
+#else
+    // g++ 12 elides no coroutine: here the test shows only that these callers are left alone.
+    constexpr bool compiler_elides = false;
+#endif
+    const int rounds = chaos::rounds(20'000, 1'000'000);
     for (const std::string tier : {"mixin", "auto"}) {
         for (const std::string level : {"1", "2", "3"}) {
             const std::string name = tier + "_elided_O" + level;
-            chaos::host host(chaos::program(name),
-                             {std::to_string(chaos::rounds(20'000, 1'000'000))});
+            SCOPED_TRACE(name);
+            chaos::host host(chaos::program(name), {std::to_string(rounds)});
             host.await("dumped");
             host.await("dumped");
-            const std::string line = host.await_line();
-            EXPECT_TRUE(line.starts_with("elided ")) << name << host.errors();
-            EXPECT_EQ(host.wait(), 0) << name << host.errors();
+            std::string elided;
+            for (const std::string caller : {"generates", "computes", "unseen"}) {
+                const long count = await_elided(host, caller);
+                elided += ' ' + caller + ' ' + std::to_string(count);
+                EXPECT_EQ(count, compiler_elides ? rounds : 0) << caller;
+            }
+            printf("%-16s elided of %d rounds:%s\n", name.c_str(), rounds, elided.c_str());
+            EXPECT_EQ(host.wait(), 0) << host.errors();
             const support::dump first = support::read_dump(host.await_dump());
-            EXPECT_NE(first.ending_in("app::count"), nullptr) << name << first.chains();
+            EXPECT_NE(first.ending_in("app::count"), nullptr) << first.chains();
             const support::dump second = support::read_dump(host.await_dump());
-            EXPECT_NE(second.ending_in("app::nested"), nullptr) << name << second.chains();
-            RecordProperty(name, line);
+            EXPECT_NE(second.ending_in("app::nested"), nullptr) << second.chains();
         }
     }
 }

@@ -266,9 +266,9 @@ TEST(Chaos, Case27_DlcloseOfAPluginThatBroughtTheAgentLeavesIt) {
 }
 
 /// One agent answers, whatever else was loaded: one dump a signal, one beacon, one pair of threads.
-void expect_one_agent(chaos::host& host) {
+void expect_one_agent(chaos::host& host, std::size_t orders = 3) {
     host.await_ready();
-    for (int i = 0; i < 2; ++i) expect_orders(host.signal_and_await_dump());
+    for (int i = 0; i < 2; ++i) expect_orders(host.signal_and_await_dump(), orders);
     const std::string proc = "/proc/" + std::to_string(host.pid());
     const auto beacons = chaos::run({"/bin/grep", "-c", "corodump-beacon", proc + "/maps"});
     EXPECT_EQ(beacons.output, "1\n");
@@ -314,6 +314,20 @@ TEST(Chaos, Case28_ASecondCopyOpenedIsRefused) {
     const scratch place;
     fs::copy_file(CORODUMP_CHAOS_AGENT, place.file("libcopy.so"));
     expect_second_refused({"dlopen", place.file("libcopy.so")}, "another copy of the agent");
+}
+
+TEST(Chaos, Case28_OfTwoCopiesInstalledAtTheSameMomentOneWins) {
+    const scratch place;
+    fs::copy_file(CORODUMP_CHAOS_AGENT, place.file("libcopy.so"));
+    const int rounds = chaos::rounds(50, 1000);
+    chaos::host host(chaos::program("plain_installs_two"),
+                     {CORODUMP_CHAOS_AGENT, place.file("libcopy.so"), std::to_string(rounds)});
+    const std::string first = host.await_line(), second = host.await_line();
+    ASSERT_TRUE(first.starts_with("first ") && second.starts_with("second ")) << host.errors();
+    printf("of %d rounds: %s, %s\n", rounds, first.c_str(), second.c_str());
+    EXPECT_EQ(std::stoi(first.substr(6)) + std::stoi(second.substr(7)), rounds);
+    EXPECT_EQ(count_of(host.errors(), "another copy of the agent's library"), rounds);
+    expect_one_agent(host, 0);
 }
 
 #if !defined(__SANITIZE_ADDRESS__) && \
@@ -464,9 +478,9 @@ std::vector<refusal> optional_calls(std::uint32_t error) {
     std::vector<refusal> calls;
     for (const long call :
          {SYS_process_vm_readv, SYS_memfd_create, SYS_renameat2, SYS_rt_sigpending,
-          SYS_rt_sigtimedwait, SYS_madvise, SYS_pipe2, SYS_uname, SYS_prlimit64, SYS_getdents64,
-          SYS_readlinkat, SYS_getsockname, SYS_getpeername, SYS_sched_getaffinity, SYS_statx,
-          SYS_clone3})
+          SYS_rt_sigtimedwait, SYS_madvise, SYS_munlock, SYS_pipe2, SYS_uname, SYS_prlimit64,
+          SYS_getdents64, SYS_readlinkat, SYS_getsockname, SYS_getpeername, SYS_sched_getaffinity,
+          SYS_statx, SYS_clone3})
         // The C library falls back to clone where clone3 is not known, not where it is refused.
         calls.push_back({call, call == SYS_clone3 ? std::uint32_t{ENOSYS} : error});
     calls.push_back(chaos::no_tmpfile);

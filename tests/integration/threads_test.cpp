@@ -6,6 +6,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <cstdio>
 #include <filesystem>
 #include <fstream>
@@ -243,6 +244,33 @@ TEST_P(ThreadStacks, ShowTheParentOfVfork) {
     ASSERT_GE(frames.size(), 3U) << text_of(frames);
     EXPECT_EQ(frames[1].function, "zoo_vforks") << text_of(frames);
     EXPECT_EQ(frames[2].function, "zoo_vfork") << text_of(frames);
+}
+
+TEST_P(ThreadStacks, ShowWhoAsksForTheDump) {
+    zoo animals(program());
+    for (int i = 0; i < 3; ++i) {
+        const json dump = animals.dump();
+        json asking;
+        for (const json& thread : dump.at("threads"))
+            if (thread["tid"] == animals.pid()) asking = thread;
+        ASSERT_TRUE(asking.is_object());
+        EXPECT_EQ(asking["syscall"], "futex");
+        EXPECT_EQ(asking["stack"]["source"], "no_signal");
+        EXPECT_NE(asking["stack"]["quality"], "partial") << asking["stack"].dump();
+        const stack frames = stack_of(asking);
+        const stack callers = beyond(frames, "corodump_dump_v1");
+        const auto at = [&](const char* function) {
+            return std::find_if(callers.begin(), callers.end(), [&](const stack_frame& frame) {
+                return frame.function == function;
+            });
+        };
+        const auto dumps = at("zoo_dumps");
+        ASSERT_LE(dumps - callers.begin(), 1) << text_of(frames);  // dump_now, or inlined
+        ASSERT_GE(callers.end() - dumps, 4) << text_of(frames);
+        EXPECT_EQ(dumps[1].function, "zoo_asks") << text_of(frames);
+        EXPECT_EQ(dumps[2].function, "main") << text_of(frames);
+        EXPECT_EQ(frames.back().function, "_start") << text_of(frames);
+    }
 }
 
 INSTANTIATE_TEST_SUITE_P(Compiled, ThreadStacks, testing::Values("O0", "O2", "O2_pointers"),

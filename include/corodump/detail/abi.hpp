@@ -246,6 +246,17 @@ struct thread_state {
 
 #define CORODUMP_API __attribute__((visibility("default")))
 
+// A service may be compiled without exceptions: then nothing is caught, since nothing is thrown.
+#if defined(__cpp_exceptions)
+#define CORODUMP_TRY try
+#define CORODUMP_CATCH_ALL catch (...)
+#define CORODUMP_RETHROW throw
+#else
+#define CORODUMP_TRY if constexpr (true)
+#define CORODUMP_CATCH_ALL else
+#define CORODUMP_RETHROW static_cast<void>(0)
+#endif
+
 extern "C" {
 /// Coarse clock, written by the watchdog. High half: ticks of 8 ms, 0 until an agent runs; low
 /// half: 1, so that one addition makes a record's `suspended` of it.

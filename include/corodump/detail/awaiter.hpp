@@ -221,29 +221,28 @@ public:
         } else {
             // What throws here is rethrown in the coroutine, which then is not suspended any more.
             // After a normal return the frame may be gone: nothing of it is touched.
-            try {
+            CORODUMP_TRY {
                 return static_cast<result>(ref().await_suspend(library_handle(handle)));
-            } catch (...) {
+            } CORODUMP_CATCH_ALL {
                 resume(own_);
-                throw;
+                CORODUMP_RETHROW;
             }
         }
     }
 
     [[gnu::always_inline]] decltype(auto) await_resume() noexcept(noexcept(ref().await_resume())) {
         resume(own_);
-#if defined(__cpp_exceptions)
-        if constexpr (!noexcept(ref().await_resume())) {
-            // What is thrown here may have left the coroutine that was awaited.
-            try {
-                return ref().await_resume();
-            } catch (...) {
-                note_observed(own_);
-                throw;
-            }
-        } else
-#endif
+        if constexpr (noexcept(ref().await_resume())) {
             return ref().await_resume();
+        } else {
+            // What is thrown here may have left the coroutine that was awaited.
+            CORODUMP_TRY {
+                return ref().await_resume();
+            } CORODUMP_CATCH_ALL {
+                note_observed(own_);
+                CORODUMP_RETHROW;
+            }
+        }
     }
 
 private:

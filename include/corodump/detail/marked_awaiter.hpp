@@ -70,11 +70,11 @@ public:
         if constexpr (noexcept(ref().await_suspend(library_handle(handle)))) {
             return static_cast<result>(ref().await_suspend(library_handle(handle)));
         } else {
-            try {
+            CORODUMP_TRY {
                 return static_cast<result>(ref().await_suspend(library_handle(handle)));
-            } catch (...) {
+            } CORODUMP_CATCH_ALL {
                 resume(own_);
-                throw;
+                CORODUMP_RETHROW;
             }
         }
     }

@@ -8,6 +8,7 @@
 
 extern "C" int legacy_answer(void);
 int classic_answer();
+int unexceptional_answer();
 
 namespace {
 
@@ -27,7 +28,7 @@ struct task {
 
 task answer() {
     co_await std::suspend_never{};
-    co_return legacy_answer() + classic_answer();
+    co_return legacy_answer() + classic_answer() + unexceptional_answer();
 }
 
 }  // namespace
@@ -36,5 +37,5 @@ int main() {
     const task done = answer();
     const int value = done.handle.promise().value;
     done.handle.destroy();
-    return value == 42 ? 0 : 1;
+    return value == 45 ? 0 : 1;
 }

@@ -182,6 +182,19 @@ ZOO void* zoo_vfork(void*) {
     return nullptr;
 }
 
+/// Who asks for a dump is in it too.
+ZOO void zoo_dumps() {
+    const auto dump = corodump::dump_now();
+    puts(dump ? dump.path.c_str() : dump.error.message().c_str());
+    fflush(stdout);
+    stay();
+}
+
+ZOO void zoo_asks() {
+    zoo_dumps();
+    stay();
+}
+
 namespace {
 
 struct animal {
@@ -258,10 +271,6 @@ int main(int, char** arguments) {
         for (const animal& kind : animals) start(kind);
     puts("ready");
     fflush(stdout);
-    for (char line[64]; fgets(line, sizeof line, stdin) != nullptr;) {
-        const auto dump = corodump::dump_now();
-        puts(dump ? dump.path.c_str() : dump.error.message().c_str());
-        fflush(stdout);
-    }
+    for (char line[64]; fgets(line, sizeof line, stdin) != nullptr;) zoo_asks();
     _exit(0);
 }

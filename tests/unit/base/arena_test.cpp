@@ -10,6 +10,8 @@
 #include <utility>
 #include <vector>
 
+#include "agent/base/safe_copy.hpp"
+
 namespace corodump::base {
 namespace {
 
@@ -126,8 +128,8 @@ TEST(Arena, ZeroesWhatWasTouchedAndLeavesFreshPagesAlone) {
     EXPECT_EQ(std::ranges::count(table, '\0'), static_cast<std::ptrdiff_t>(size));
 }
 
-// The kernel keeps locked pages: what was in them must not come back as fresh.
-TEST(Arena, ZeroesWhatTheKernelWouldNotTakeBack) {
+// The kernel does not take locked pages back: they are taken out of the lock first.
+TEST(Arena, TakesBackWhatTheHostHasLocked) {
     arena memory;
     constexpr std::size_t size = 1 << 16;
     ASSERT_TRUE(memory.reserve(size).ok());
@@ -135,9 +137,31 @@ TEST(Arena, ZeroesWhatTheKernelWouldNotTakeBack) {
     std::ranges::fill(dirty, 'x');
     if (::mlock(dirty.data(), size) != 0) GTEST_SKIP() << "no memory may be locked here";
     memory.release();
+    EXPECT_EQ(resident_pages(dirty.data(), size), 0U);
     EXPECT_EQ(std::ranges::count(memory.allocate_zeroed<char>(size), '\0'),
               static_cast<std::ptrdiff_t>(size));
-    EXPECT_EQ(::munlock(dirty.data(), size), 0);
+}
+
+TEST(Arena, CannotBeAccessedBeyondWhatIsInUse) {
+    arena memory;
+    constexpr std::size_t size = 64 << 20;
+    ASSERT_TRUE(memory.reserve(size).ok());
+    const auto* const first = memory.allocate_span<char>(1).data();
+    char byte = 0;
+    const auto is_open = [&](std::size_t at) {
+        return safe_copy(&byte, reinterpret_cast<std::uintptr_t>(first + at), 1) == 1;
+    };
+    EXPECT_TRUE(is_open(0));
+    EXPECT_FALSE(is_open(size / 2));
+    const auto room = memory.room<char>(size / 2);
+    ASSERT_EQ(room.size(), size / 2);
+    EXPECT_TRUE(is_open(size / 2 - 1));
+    EXPECT_FALSE(is_open(size - 1));
+    memory.release(4096);
+    EXPECT_TRUE(is_open(4095));
+    EXPECT_FALSE(is_open(size / 2 - 1));
+    EXPECT_EQ(memory.allocate_zeroed<char>(size).size(), size);
+    EXPECT_TRUE(is_open(size - 1));
 }
 
 TEST(Arena, HandsOutOfARoomOnlyWhatIsTaken) {

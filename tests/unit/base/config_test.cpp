@@ -47,6 +47,20 @@ TEST(Config, TakesOrRefusesTheSignalForStacks) {
     }
 }
 
+TEST(Config, SignalsBlockedThreadsOnlyWhereItIsTold) {
+    EXPECT_FALSE(parse({}).values.signal_blocked);
+    EXPECT_TRUE(parse({{"CORODUMP_SIGNAL_BLOCKED", "1"}}).values.signal_blocked);
+    environment.clear();
+    config chosen;
+    chosen.signal_blocked = true;
+    EXPECT_TRUE(parse_config(look_up, chosen).values.signal_blocked);
+    environment = {{"CORODUMP_SIGNAL_BLOCKED", "off"}};
+    EXPECT_FALSE(parse_config(look_up, chosen).values.signal_blocked);
+    const parsed_config wrong = parse({{"CORODUMP_SIGNAL_BLOCKED", "perhaps"}});
+    EXPECT_FALSE(wrong.values.signal_blocked);
+    EXPECT_EQ(wrong.problems.size(), 1U);
+}
+
 TEST(Config, TakesGoodValues) {
     const parsed_config got = parse({{"CORODUMP_DIR", "/var/dumps"},
                                      {"CORODUMP_SIGNAL", "SIGUSR2"},
