@@ -43,7 +43,7 @@ private:
 }
 
 enum class stack_tracing : std::uint8_t { off, sampled, all };
-/// Of which tasks the ends are noted: those of libraries' entries cost nothing measurable.
+/// Of which tasks the ends are noted.
 enum class finished_tasks : std::uint8_t { off, entries, all };
 
 struct config {

@@ -63,8 +63,8 @@ void await_chained() {
     REQUIRE(read(chained_pipe[0], &byte, 1) == 1);
 }
 
-void never_return(int /*signal*/) {
-    ++chained_calls;
+void never_return(int signal) {
+    count_chained(signal);
     for (;;) pause();
 }
 
@@ -204,12 +204,15 @@ TEST(SignalTrigger, ChainsAResetHandlerOnce) {
 // Chaos 15, second half, and 64: also the second request, and one directed at the lost thread.
 TEST(SignalTrigger, DumpsAgainWhenAChainedHandlerNeverReturns) {
     EXPECT_EQ(0, run_in_child([] {
+                  REQUIRE(pipe(chained_pipe) == 0);
                   set_handler(never_return);
                   test_agent agent;
                   agent.start();
                   for (int i = 0; i < 3; ++i) {
                       REQUIRE(kill(getpid(), SIGUSR1) == 0);
                       (void)agent.dumps.receive();
+                      // The handler comes after the dump was asked for, not before it is made.
+                      if (i == 0) await_chained();
                   }
                   const pid_t lost = triggers::signal_thread_tid();
                   for (int i = 0; i < 3; ++i) {
