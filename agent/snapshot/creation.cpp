@@ -140,7 +140,10 @@ void creation_section::count_stacks() noexcept {
         stacks_[at].id = sorted[i];
         ++stacks_[at].count;
     }
-    std::ranges::stable_sort(stacks_, std::ranges::greater{}, &model::creation_stack::count);
+    // Not stable_sort, which asks malloc for room.
+    std::ranges::sort(stacks_, [](const model::creation_stack& x, const model::creation_stack& y) {
+        return x.count != y.count ? x.count > y.count : x.id < y.id;
+    });
     made_.stacks_left_out = distinct - std::min(distinct, max_creation_stacks);
     stacks_ = stacks_.first(distinct - made_.stacks_left_out);
     made_.of_stacks = stacks_;
