@@ -111,10 +111,11 @@ void find_one_site(const facts& of, verdict_writer& to) {
 
 void find_growth(const facts& of, verdict_writer& to) {
     constexpr std::uint64_t least = 50;
+    constexpr double least_seconds = 10;  ///< a burst of a second is no trend
     for (const growth& g : of.growths) {
         const bool grows = g.now >= g.before + std::max(least, g.before / 4);
         // One in a hundred may have ended: those who left in time are not what leaks.
-        if (!grows || g.before == 0 || g.survivors * 100 < g.before * 99) continue;
+        if (!grows || g.before == 0 || g.seconds < least_seconds || g.survivors * 100 < g.before * 99) continue;
         to.open("growth", severity::warning);
         to.say("Tasks of ", g.born.function, " (", g.born.file, ":", g.born.line,
                ") only become more: ", g.before, " before, ", g.now, " now, ", duration{g.seconds},

@@ -23,6 +23,7 @@ namespace {
 
 struct arguments {
     std::string file;
+    std::string against;
     std::uint64_t max_bytes = format::default_max_bytes;
     show_options show;
     trigger_options trigger;
@@ -51,6 +52,11 @@ void add_show(CLI::App& app, arguments& args) {
         "Only tasks with a frame's function or file, awaitable or name that matches this extended "
         "regular expression");
     task->excludes(state)->excludes(match);
+    show.add_option("--against", args.against,
+                    "An older dump of the same process: say what became more, and what has not moved")
+        ->excludes(task)
+        ->excludes(state)
+        ->excludes(match);
     show.add_flag("--verdicts", args.show.verdicts, "Only the verdicts, a line each")
         ->excludes(task)
         ->excludes(state)
@@ -90,7 +96,12 @@ int show(arguments& args, std::ostream& out, std::ostream& problems) {
     args.show.read.max_bytes = args.max_bytes;
     return with_file(args.file, problems, [&](input_file& file) {
         args.show.file = file.name();
-        return run_show(file.source(), args.show, out, problems);
+        if (args.against.empty()) return run_show(file.source(), args.show, out, problems);
+        return with_file(args.against, problems, [&](input_file& older) {
+            args.show.against_file = older.name();
+            args.show.against = &older.source();
+            return run_show(file.source(), args.show, out, problems);
+        });
     });
 }
 

@@ -6,6 +6,7 @@
 #include <string>
 #include <vector>
 
+#include "agent/cli/dump_comparison.hpp"
 #include "agent/cli/exit_code.hpp"
 #include "agent/cli/show_report.hpp"
 #include "agent/cli/task_filter.hpp"
@@ -54,8 +55,11 @@ int show_verdicts(const format::dump& all, std::ostream& out) {
     return exit_ok;
 }
 
-int show(const format::dump& all, const show_options& options, std::ostream& out,
-         std::ostream& problems) {
+/// The older dump, where there is one: its comparison stands behind the verdicts.
+using older_dump = std::optional<format::dump>;
+
+int show(const format::dump& all, const older_dump& older, const show_options& options,
+         std::ostream& out, std::ostream& problems) {
     if (options.verdicts) return show_verdicts(all, out);
     task_filter filter(options.state, options.match);
     show_report report(all, options.view, out);
@@ -65,6 +69,15 @@ int show(const format::dump& all, const show_options& options, std::ostream& out
     report.header();
     report.cautions();
     report.verdicts();
+    if (older) {
+        const dump_comparison comparison(*older, all);
+        if (!comparison.comparable()) {
+            problems << "corodump: " << options.against_file
+                     << ": is not an older dump of the same process\n";
+            return exit_problem;
+        }
+        show_comparison(comparison, *older, all, options.view, out);
+    }
     report.objects();
     report.summary();
     if (!groups.empty()) report.groups(groups);
@@ -95,7 +108,16 @@ int run_show(format::byte_source& source, const show_options& options, std::ostr
             problems << "corodump: " << problem_line(options.file, *read.error) << '\n';
             return exit_unreadable;
         }
-        const int code = show(read.dump, options, out, problems);
+        older_dump older;
+        if (options.against != nullptr) {
+            format::read_result then = format::read_dump(*options.against, options.read);
+            if (then.error) {
+                problems << "corodump: " << problem_line(options.against_file, *then.error) << '\n';
+                return exit_unreadable;
+            }
+            older = std::move(then.dump);
+        }
+        const int code = show(read.dump, older, options, out, problems);
         if (out.flush()) return code;
         problems << "corodump: the output cannot be written\n";
         return exit_problem;

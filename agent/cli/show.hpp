@@ -18,7 +18,9 @@
 namespace corodump::cli {
 
 struct show_options {
-    std::string file;  ///< as it is called in messages; printable
+    std::string file;          ///< as it is called in messages; printable
+    std::string against_file;  ///< likewise
+    format::byte_source* against = nullptr;  ///< an older dump of the same process
     view_options view;
     std::optional<std::string> task, state, match;
     bool verdicts = false;  ///< these alone, a line each

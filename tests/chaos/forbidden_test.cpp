@@ -70,6 +70,21 @@ TEST(Forbidden, NothingOfItByASignal) {
     host.expect_answers();
 }
 
+TEST(Forbidden, NothingOfItWithAllThatCanBeNoted) {
+    chaos::setup with = under_the_shim();
+    with.environment = {{"CORODUMP_CREATION_STACKS", "all"}, {"CORODUMP_CREATORS", "1"},
+                        {"CORODUMP_COUNT_CALLBACKS", "1"},   {"CORODUMP_FINISHED", "all"},
+                        {"CORODUMP_DUMP_ON_FATAL", "1"},     {"CORODUMP_SIGNAL_BLOCKED", "1"}};
+    chaos::host host(chaos::program("auto_dumped_all_ways"), {}, with);
+    host.await_ready();
+    host.say("more");  // some of these end, and all are born on stacks
+    host.await_ready();
+    const nlohmann::json dump = chaos::parse(host.signal_and_await_dump().path);
+    EXPECT_FALSE(dump["creation_stacks"].empty());
+    EXPECT_NE(host.await_error("-1.json in "), "");
+    host.expect_answers();
+}
+
 TEST(Forbidden, NothingOfItByTheInterface) {
     chaos::host host(chaos::program("auto_dumped_all_ways"), {}, under_the_shim());
     host.await_ready();

@@ -67,6 +67,29 @@ TEST(Show, SaysTheVerdictsAloneALineEach) {
     EXPECT_EQ(show(golden("healthy"), options).out, "no verdict\n");
 }
 
+TEST(Show, ComparesWithAnOlderDumpOfTheSameProcess) {
+    const std::string older = with(golden("healthy"), R"("uptime_seconds": 275852.4)",
+                                   R"("uptime_seconds": 275752.4)");
+    format::memory_source then(older);
+    show_options options;
+    options.against = &then;
+    const shown s = show(golden("healthy"), options);
+    EXPECT_EQ(s.code, exit_ok) << s.problems;
+    EXPECT_TRUE(s.has("AGAINST")) << s.out;
+    EXPECT_TRUE(s.has("0 ended, 0 are new")) << s.out;
+}
+
+TEST(Show, RefusesToCompareDumpsOfDifferentProcesses) {
+    const std::string other = with(golden("healthy"), R"("pid": 4711)", R"("pid": 4712)");
+    format::memory_source then(other);
+    show_options options;
+    options.against = &then;
+    options.against_file = "old.json";
+    const shown s = show(golden("healthy"), options);
+    EXPECT_EQ(s.code, exit_problem);
+    EXPECT_EQ(s.problems, "corodump: old.json: is not an older dump of the same process\n");
+}
+
 TEST(Show, NamesTheObjectItsHoldersAndWhatTheyDo) {
     const shown s = show(golden("hung_pool"));
     EXPECT_TRUE(s.has("300  pool \"backend\"  7f12a4000400"));
