@@ -20,6 +20,7 @@
 #include <cstdint>
 #include <cstdlib>
 #include <filesystem>
+#include <latch>
 #include <string>
 #include <thread>
 #include <vector>
@@ -94,7 +95,15 @@ TEST(Chaos, Case24_AForkStormDuringDumpsHarmsNeither) {
 /// As daemon(7) has it; the first process stays, since the test is its parent.
 void run_daemonised(bool with_threads, int signals) {
     const corodump::agent agent;
-    if (with_threads) std::thread([] { chaos::stay(); }).detach();
+    // The thread stands still when the process forks: AddressSanitizer's allocator has no fork handler, and
+    // a thread that begins is inside of it.
+    std::latch begun(1);
+    if (with_threads)
+        std::thread([&begun] {
+            begun.count_down();
+            chaos::stay();
+        }).detach();
+    if (with_threads) begun.wait();
     const pid_t first = fork();
     if (first != 0) {
         CHAOS_REQUIRE(ending_of(first) == 0);

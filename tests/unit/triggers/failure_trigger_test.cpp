@@ -27,8 +27,8 @@ void start(test_agent& agent, std::chrono::milliseconds wait, bool fatal) {
 }
 
 TEST(FailureTrigger, AsksForADumpThatSaysWhatItIsFor) {
-#if defined(__SANITIZE_ADDRESS__)
-    GTEST_SKIP() << "AddressSanitizer ends the process in its own way, not by the signal";
+#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
+    GTEST_SKIP() << "a sanitizer ends the process in its own way, not by the signal";
 #endif
     test_agent agent;
     const int status = run_in_child([&] {
