@@ -115,7 +115,9 @@ void find_growth(const facts& of, verdict_writer& to) {
     for (const growth& g : of.growths) {
         const bool grows = g.now >= g.before + std::max(least, g.before / 4);
         // One in a hundred may have ended: those who left in time are not what leaks.
-        if (!grows || g.before == 0 || g.seconds < least_seconds || g.survivors * 100 < g.before * 99) continue;
+        if (!grows || g.before == 0 || g.seconds < least_seconds ||
+            g.survivors * 100 < g.before * 99)
+            continue;
         to.open("growth", severity::warning);
         to.say("Tasks of ", g.born.function, " (", g.born.file, ":", g.born.line,
                ") only become more: ", g.before, " before, ", g.now, " now, ", duration{g.seconds},

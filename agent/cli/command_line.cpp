@@ -52,8 +52,9 @@ void add_show(CLI::App& app, arguments& args) {
         "Only tasks with a frame's function or file, awaitable or name that matches this extended "
         "regular expression");
     task->excludes(state)->excludes(match);
-    show.add_option("--against", args.against,
-                    "An older dump of the same process: say what became more, and what has not moved")
+    show.add_option(
+            "--against", args.against,
+            "An older dump of the same process: say what became more, and what has not moved")
         ->excludes(task)
         ->excludes(state)
         ->excludes(match);

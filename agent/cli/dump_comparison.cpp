@@ -93,7 +93,8 @@ void show_comparison(const dump_comparison& what, const format::dump& older,
     const painter colour(options.colours);
     out << '\n'
         << colour(paint::strong, "AGAINST") << "  "
-        << colour(paint::dim, "an older dump, " + human_duration(what.seconds()) + " before") << '\n'
+        << colour(paint::dim, "an older dump, " + human_duration(what.seconds()) + " before")
+        << '\n'
         << "  " << human_count(older.tasks.size()) << " tasks then, "
         << human_count(newer.tasks.size()) << " now: " << human_count(what.ended()) << " ended, "
         << human_count(what.created()) << " are new, " << human_count(what.unmoved())

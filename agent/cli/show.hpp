@@ -18,8 +18,8 @@
 namespace corodump::cli {
 
 struct show_options {
-    std::string file;          ///< as it is called in messages; printable
-    std::string against_file;  ///< likewise
+    std::string file;                        ///< as it is called in messages; printable
+    std::string against_file;                ///< likewise
     format::byte_source* against = nullptr;  ///< an older dump of the same process
     view_options view;
     std::optional<std::string> task, state, match;

@@ -95,7 +95,7 @@ struct leaf_details {
     text local_endpoint, remote_endpoint;
     std::optional<double> deadline_in_seconds;
     std::optional<std::int64_t> remaining;  ///< children of a join that have not ended
-    bool is_ready = false;                   ///< it says so itself
+    bool is_ready = false;                  ///< it says so itself
 };
 
 struct leaf {
@@ -331,7 +331,7 @@ struct dump {
     std::vector<thread> threads;
     std::vector<loop> loops;
     std::uint64_t stalls_seen = 0;
-    std::vector<stall> stalls;  ///< oldest first
+    std::vector<stall> stalls;            ///< oldest first
     std::vector<failure> failures;        ///< newest last
     std::vector<finished_task> finished;  ///< newest last
     format::failure_counts failure_counts;

@@ -41,10 +41,10 @@ public:
 
 private:
     static constexpr std::array<std::string_view, 19> members = {
-        "format",      "format_version", "dump",           "process",         "verdicts",
-        "summary",     "groups",         "tasks",          "left_out",        "creation_stacks",
-        "creation",    "threads",        "loops",          "stalls_seen",     "stalls",
-        "failures",    "finished",       "failure_counts", "modules"};
+        "format",   "format_version", "dump",           "process",     "verdicts",
+        "summary",  "groups",         "tasks",          "left_out",    "creation_stacks",
+        "creation", "threads",        "loops",          "stalls_seen", "stalls",
+        "failures", "finished",       "failure_counts", "modules"};
     /// Some were added to format 1, and some are there only with something in them.
     static constexpr std::array<std::string_view, 10> optional_members = {
         "left_out", "creation_stacks", "creation", "threads",  "loops",

@@ -102,7 +102,8 @@ struct leaf {
     bool has_deadline = false;
     double deadline_in_seconds = 0;
     bool tells_ready = false, ready = false;
-    std::int64_t remaining = -1;  ///< children of a join that have not ended; -1: no join, or unknown
+    std::int64_t remaining =
+        -1;  ///< children of a join that have not ended; -1: no join, or unknown
 };
 
 /// Answers what is too large to hold for every frame. The views it returns are valid until the next
@@ -273,7 +274,7 @@ struct snapshot {
     std::span<const verdict> verdicts;
     std::span<const thread> threads;
     std::uint64_t threads_left_out = 0;
-    const model::loops* loops = nullptr;  ///< null: there are none, and there was no stall
+    const model::loops* loops = nullptr;        ///< null: there are none, and there was no stall
     const model::creation* creation = nullptr;  ///< null: creations are not traced
     const failure_section* failures = nullptr;  ///< model/failures.hpp; nullptr: not noted
     std::span<const module> modules;

@@ -183,8 +183,8 @@ base::file_result dumper::write(const model::snapshot& from,
 model::limits dumper::limits_of(const triggers::dump_request& request) const noexcept {
     std::int64_t allowed_ns = static_cast<std::int64_t>(config_->deadline_ms) * 1'000'000;
     if (request.deadline_ns != 0)
-        allowed_ns = std::clamp(request.deadline_ns - request.requested_ns, std::int64_t{10'000'000},
-                                allowed_ns);
+        allowed_ns = std::clamp(request.deadline_ns - request.requested_ns,
+                                std::int64_t{10'000'000}, allowed_ns);
     return {.tasks = config_->max_tasks,
             .bytes = config_->max_bytes,
             .depth = static_cast<unsigned>(config_->max_depth),

@@ -109,7 +109,7 @@ struct options {
     corodump::creation_stacks creation_stacks = creation_stacks::off;
     /// Of each thread's time, for sampled stacks; from 1 to 100; 0: 1.
     std::uint32_t creation_budget_percent = 0;
-    std::uint32_t creation_depth = 0;  ///< frames of such a stack, from 1 to 32; 0: 20
+    std::uint32_t creation_depth = 0;      ///< frames of such a stack, from 1 to 32; 0: 20
     choice failures = choice::by_default;  ///< note exceptions that leave coroutines; on
     finished_tasks finished = finished_tasks::by_default;  ///< entries: tasks that co_spawn began
     choice throw_stacks = choice::by_default;              ///< where corodump::throws is linked; on

@@ -113,7 +113,8 @@ private:
             const std::size_t bytes = text.size() < text_bytes ? text.size() : text_bytes - 1;
             std::memcpy(text_, text.data(), bytes);
             node_.text_bytes = static_cast<std::uint32_t>(bytes);
-        } CORODUMP_CATCH_ALL {
+        }
+        CORODUMP_CATCH_ALL {
             node_.value = nullptr;  // shown as unreadable
         }
     }

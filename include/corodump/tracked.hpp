@@ -162,7 +162,8 @@ public:
             CORODUMP_TRY {
                 base::unhandled_exception();
                 detail::note_stored(own, corodump_frame());
-            } CORODUMP_CATCH_ALL {
+            }
+            CORODUMP_CATCH_ALL {
                 detail::note_observed(own);
                 detail::leave(own);
                 detail::rest(own, detail::rests_at_end, detail::rests);

@@ -82,8 +82,10 @@ void expect_dumps(chaos::host& host) {
 #else
 #define SKIP_SANITIZED(reason) static_cast<void>(0)
 #endif
-constexpr const char* own_allocator = "AddressSanitizer's runtime has an allocator of its own";
-constexpr const char* no_pool = "under AddressSanitizer frames come from malloc, not from the pool";
+[[maybe_unused]] constexpr const char* own_allocator =
+    "AddressSanitizer's runtime has an allocator of its own";
+[[maybe_unused]] constexpr const char* no_pool =
+    "under AddressSanitizer frames come from malloc, not from the pool";
 
 // --- locks of the C library's --------------------------------------------------------------------
 

@@ -65,7 +65,8 @@ INSTANTIATE_TEST_SUITE_P(
                 "for 1 more child to end, of which there is none"},
         example{"latency_spike", "blocked_loop", "warning", "is blocked in clock_nanosleep"},
         example{"silent_failure", "unobserved_failure", "warning",
-                "3 tasks failed in (anonymous namespace)::send_mail with std::runtime_error (no route to "
+                "3 tasks failed in (anonymous namespace)::send_mail with std::runtime_error (no "
+                "route to "
                 "mail host), the last "},
         example{"never_started", "never_resumed", "warning",
                 "3 tasks were created and never started"},

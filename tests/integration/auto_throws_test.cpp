@@ -69,8 +69,9 @@ TEST(Throws, TellTheStackOfTheThrow) {
 
 TEST(Throws, TellEqualStacksOfEqualThrows) {
     void (*volatile run)(const char*) = run_one;  // one place to call from, not a loop unrolled
-    volatile int times = 2;
-    for (int i = 0; i < times; ++i) run(i == 0 ? "once" : "twice");
+    const char* const names[] = {"once", "twice"};
+    volatile unsigned first = 0;
+    for (const char* const* name = names + first; name != names + 2; ++name) run(*name);
     const auto dump = support::dump_as_json();
     const auto stack = failure_with(dump, "once")["thrown_at"];
     ASSERT_TRUE(stack.is_array());

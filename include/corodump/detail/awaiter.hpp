@@ -223,7 +223,8 @@ public:
             // After a normal return the frame may be gone: nothing of it is touched.
             CORODUMP_TRY {
                 return static_cast<result>(ref().await_suspend(library_handle(handle)));
-            } CORODUMP_CATCH_ALL {
+            }
+            CORODUMP_CATCH_ALL {
                 resume(own_);
                 CORODUMP_RETHROW;
             }
@@ -238,7 +239,8 @@ public:
             // What is thrown here may have left the coroutine that was awaited.
             CORODUMP_TRY {
                 return ref().await_resume();
-            } CORODUMP_CATCH_ALL {
+            }
+            CORODUMP_CATCH_ALL {
                 note_observed(own_);
                 CORODUMP_RETHROW;
             }

@@ -72,7 +72,8 @@ public:
         } else {
             CORODUMP_TRY {
                 return static_cast<result>(ref().await_suspend(library_handle(handle)));
-            } CORODUMP_CATCH_ALL {
+            }
+            CORODUMP_CATCH_ALL {
                 resume(own_);
                 CORODUMP_RETHROW;
             }

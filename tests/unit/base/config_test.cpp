@@ -134,9 +134,9 @@ TEST(Config, KeepsTheDefaultAndSaysWhyForBadValues) {
 
 TEST(Config, TakesWhatIsSaidOfStalls) {
     const auto got = parse({{"CORODUMP_STALL_THRESHOLD_MS", "250"},
-                                  {"CORODUMP_STALL_DUMP_INTERVAL_MS", "1000"},
-                                  {"CORODUMP_DUMP_ON_STALL", "1"},
-                                  {"CORODUMP_COUNT_CALLBACKS", "on"}});
+                            {"CORODUMP_STALL_DUMP_INTERVAL_MS", "1000"},
+                            {"CORODUMP_DUMP_ON_STALL", "1"},
+                            {"CORODUMP_COUNT_CALLBACKS", "on"}});
     EXPECT_TRUE(got.problems.empty());
     EXPECT_EQ(got.values.stall_threshold_ms, 250U);
     EXPECT_EQ(got.values.stall_dump_interval_ms, 1000U);

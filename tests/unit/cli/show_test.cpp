@@ -68,8 +68,8 @@ TEST(Show, SaysTheVerdictsAloneALineEach) {
 }
 
 TEST(Show, ComparesWithAnOlderDumpOfTheSameProcess) {
-    const std::string older = with(golden("healthy"), R"("uptime_seconds": 275852.4)",
-                                   R"("uptime_seconds": 275752.4)");
+    const std::string older =
+        with(golden("healthy"), R"("uptime_seconds": 275852.4)", R"("uptime_seconds": 275752.4)");
     format::memory_source then(older);
     show_options options;
     options.against = &then;
