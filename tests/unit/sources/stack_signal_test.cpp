@@ -55,6 +55,8 @@ struct running_thread {
               sigemptyset(&one);
               sigaddset(&one, test_signal());
               if (deaf) pthread_sigmask(SIG_BLOCK, &one, nullptr);
+              const volatile std::uint64_t marks[8] = {1, 2, 3, 5, 7, 11, 13, 17};
+              marked = reinterpret_cast<std::uintptr_t>(&marks);
               tid = static_cast<std::int32_t>(::syscall(SYS_gettid));
               while (!listen.load() && !stop.load()) {
               }
@@ -72,6 +74,7 @@ struct running_thread {
         thread.join();
     }
     std::atomic<std::int32_t> tid{0};
+    std::atomic<std::uintptr_t> marked{0};  ///< 64 bytes of its stack that stay as they are
     std::atomic<bool> listen{false}, heard{false}, stop{false};
     std::thread thread;
 };
@@ -95,9 +98,10 @@ TEST(StackSignal, IsAnsweredWithRegistersAndStack) {
             REQUIRE(stack_requester::look(other.tid, request) == stack_requester::answer::given);
             const stack_slot& slot = stack_requester::given(request);
             REQUIRE(slot.bytes > stack_copy::red_zone_bytes);
-            REQUIRE(std::memcmp(slot.stack + stack_copy::red_zone_bytes,
-                                reinterpret_cast<void*>(slot.from + stack_copy::red_zone_bytes),
-                                64) == 0);
+            const std::uintptr_t marks = other.marked;
+            REQUIRE(marks > slot.from && marks - slot.from + 64 <= slot.bytes);
+            REQUIRE(std::memcmp(slot.stack + (marks - slot.from),
+                                reinterpret_cast<const void*>(marks), 64) == 0);
             stack_requester::close(request);
             stack_requester::trim();
         }));
