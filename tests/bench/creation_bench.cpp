@@ -4,7 +4,7 @@
 //     (noting it, the walk, the depot's look-up)
 //   - create, co_await, run, destroy: each mode over none
 //
-// Rounds take turns, so that all see the same machine; medians.
+// Rounds take turns, so that all see the same machine; medians. Each line of the output: a name, ns.
 #include <execinfo.h>
 #include <time.h>
 
@@ -13,6 +13,7 @@
 #include <corodump/detail/abi.hpp>
 #include <cstdint>
 #include <cstdio>
+#include <string>
 #include <vector>
 
 #include "shapes/shapes.hpp"
@@ -42,6 +43,8 @@ double ns_each(long times, Run run) {
     run(times);
     return static_cast<double>(cpu_ns() - began) / static_cast<double>(times);
 }
+
+void tell(const std::string& name, double ns) { std::printf("%s %.2f\n", name.c_str(), ns); }
 
 /// The agent as it would be with these options. Only one at a time.
 corodump::options with(bool creators, corodump::creation_stacks stacks) {
@@ -90,9 +93,9 @@ void compare_stacks() {
         }
         glibc.push_back(at_depth(depth + 4, 500, backtraces));
     }
-    std::printf("a birth without a stack: %.1f ns\n", median(creators));
-    std::printf("a birth with its stack of %d frames: %.1f ns; backtrace(): %.0f ns; ratio %.1f\n",
-                depth, median(ours), median(glibc), median(glibc) / median(ours));
+    tell("birth/plain", median(creators));
+    tell("birth/stack", median(ours));
+    tell("birth/backtrace", median(glibc));
 }
 
 void compare_creation(const char* name, long (*create)(long)) {
@@ -106,9 +109,9 @@ void compare_creation(const char* name, long (*create)(long)) {
             const corodump::agent agent(modes[mode]);
             times[mode].push_back(ns_each(20'000, [&](long count) { create(count); }));
         }
-    const double off = median(times[0]);
-    std::printf("create, %s: off %.1f ns; creators %.2f; sampled %.2f; all %.2f times that\n", name,
-                off, median(times[1]) / off, median(times[2]) / off, median(times[3]) / off);
+    const char* const names[] = {"off", "creators", "sampled", "all"};
+    for (int mode = 0; mode < 4; ++mode)
+        tell(std::string("births/") + name + "/" + names[mode], median(times[mode]));
 }
 
 }  // namespace

@@ -4,7 +4,8 @@
     run.py GNU_BUILD CLANG_BUILD [--quick] [--only NAME,...] [--print]
 
 --quick   fewer repetitions, and 100,000 instead of 1,000,000 tasks for the JSON writers
---only    of: hot, asio, counts, snapshot, writer, signal, asyncio; other rows then stay empty
+--only    of: hot, asio, counts, snapshot, writer, signal, asyncio, loops, births; other rows then
+          stay empty
 --print   prints the tables and leaves docs/performance.md alone
 
 A ratio is one of medians, both taken in the same process, in turns (the repetitions are interleaved
@@ -64,6 +65,14 @@ class Compiler:
                     self.counters[key, counter] = each[counter]
         self.times.update((key, statistics.median(v)) for key, v in values.items())
 
+    def run_plain(self, name):
+        """A program that prints lines of a name and ns."""
+        print(f"bench: {self.name}: {name}", file=sys.stderr, flush=True)
+        done = subprocess.run([self.program(name)], capture_output=True, text=True, check=True)
+        for line in done.stdout.splitlines():
+            key, value = line.split()
+            self.times[key] = float(value)
+
     def count(self):
         """Instructions of one turn: the difference of two runs, divided."""
         with tempfile.TemporaryDirectory() as directory:
@@ -97,6 +106,11 @@ class Compiler:
         if self.times.get(over) is None or not self.times.get(under):
             return None
         return self.times[over] / self.times[under]
+
+    def added(self, over, under):
+        if self.times.get(over) is None or self.times.get(under) is None:
+            return None
+        return self.times[over] - self.times[under]
 
     def count_ratio(self, over, under):
         if over not in self.counts or not self.counts.get(under):
@@ -168,6 +182,22 @@ DUMP = (
      "large/signal/agent"),
 )
 
+# What is added to the baseline, in ns.
+ADDED = (
+    ("a callback of a monitored loop (guard)", "<= 5", "callback/guard", "callback/bare"),
+    ("the same by two calls", "<= 5", "callback/two_calls", "callback/bare"),
+    ("the same where the monitor is precise", "", "callback/precise", "callback/bare"),
+)
+
+BIRTHS = (
+    ("a stack of 20 frames: glibc's `backtrace()` / all that a birth with its stack takes", ">= 50",
+     "birth/backtrace", "birth/stack"),
+    *((f"create, {variant}: births noted, {mode} / not noted", "", f"births/{key}/{mode}",
+       f"births/{key}/off")
+      for variant, key in (("mixin", "mixin"), ("`corodump::auto`", "automatic"))
+      for mode in ("creators", "sampled", "all")),
+)
+
 
 def hot_table(compilers):
     head = "".join(f" {c.name}: time | instructions |" for c in compilers)
@@ -193,6 +223,25 @@ def dump_table(compilers, tasks):
                    for c in compilers]
         lines.append(f"| {what.format(tasks=f'{tasks:,}')} | {goal or 'reported'} | "
                      f"{' | '.join(cells)} | {'; '.join(details)} |")
+    return lines
+
+
+def around_table(compilers):
+    lines = [f"| what | goal |{''.join(f' {c.name} |' for c in compilers)} times |",
+             "|---|---|" + "---|" * len(compilers) + "---|"]
+
+    def row(what, goal, cells, details):
+        lines.append(f"| {what} | {goal or 'reported'} | {' | '.join(cells)} | {'; '.join(details)} |")
+
+    for what, goal, over, under in ADDED:
+        row(what, f"{goal} ns" if goal else "", [f"{judged(c.added(over, under), goal)} ns" for c in compilers],
+            [f"{duration(c.times.get(under))} → {duration(c.times.get(over))}" for c in compilers])
+    for threads in (1, 100, 1000):
+        row(f"the watchdog's look, once in 8 ms; threads in callbacks and coroutines: {threads:,}", "",
+            [duration(c.times.get(f"look/threads/{threads}")) for c in compilers], [])
+    for what, goal, over, under in BIRTHS:
+        row(what, goal, [judged(c.ratio(over, under), goal) for c in compilers],
+            [f"{duration(c.times.get(over))} / {duration(c.times.get(under))}" for c in compilers])
     return lines
 
 
@@ -288,6 +337,10 @@ def measure(compilers, wanted, quick, tasks):
         if "signal" in wanted or "asyncio" in wanted:
             c.run("signal_bench", 5 if quick else 9, "--tasks=100000",
                   "--benchmark_filter=agent", clock="real_time", prefix="large/")
+        if "loops" in wanted:
+            c.run("loop_bench", 9 if quick else 21, short)
+        if "births" in wanted:
+            c.run_plain("creation_bench")
 
 
 def write_page(block):
@@ -304,7 +357,7 @@ def main():
     parser.add_argument("gnu")
     parser.add_argument("clang")
     parser.add_argument("--quick", action="store_true")
-    parser.add_argument("--only", default="hot,asio,counts,snapshot,writer,signal,asyncio")
+    parser.add_argument("--only", default="hot,asio,counts,snapshot,writer,signal,asyncio,loops,births")
     parser.add_argument("--print", action="store_true", dest="only_print")
     options = parser.parse_args()
     compilers = [Compiler("GCC", options.gnu), Compiler("clang", options.clang)]
@@ -313,7 +366,8 @@ def main():
     measure(compilers, set(options.only.split(",")), options.quick, tasks)
     block = "\n".join([*machine_table(load), "", "## Hot path", "", *hot_table(compilers), "",
                        "## Dump", "", *dump_table(compilers, tasks), "", "## Memory", "",
-                       *memory_table(compilers)])
+                       *memory_table(compilers), "", "## Loops and creations", "",
+                       *around_table(compilers)])
     print(block)
     if not options.only_print:
         write_page(block)
