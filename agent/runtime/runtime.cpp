@@ -21,6 +21,7 @@
 #include "agent/sources/births.hpp"
 #include "agent/sources/failures.hpp"
 #include "agent/sources/finished.hpp"
+#include "agent/sources/listeners.hpp"
 #include "agent/sources/loops.hpp"
 #include "agent/sources/pool.hpp"
 #include "agent/sources/stack_signal.hpp"
@@ -77,6 +78,7 @@ void tick(void*) noexcept {
     advance_tick(nullptr);
     if (triggers::is_orphaned()) return;
     log_lost_failures(parts().config.redact);
+    if (sources::runs_are_heard()) sources::mark_threads();
     if (parts().stalls.tick(parts().dumps)) watch.wish(triggers::request_kind::stall);
 }
 

@@ -1,14 +1,13 @@
 #include "agent/sources/births.hpp"
 
 #include <pthread.h>
-#include <sys/mman.h>
 #include <time.h>
 
 #include <algorithm>
-#include <array>
 #include <atomic>
-#include <new>
 
+#include "agent/sources/listeners.hpp"
+#include "agent/sources/object_notes.hpp"
 #include "agent/sources/pool.hpp"
 #include "agent/sources/stack_walk.hpp"
 
@@ -16,11 +15,9 @@ namespace corodump::sources {
 namespace {
 
 using detail::record;
-using detail::slab_header;
 using detail::thread_state;
 
 constexpr auto relaxed = std::memory_order_relaxed;
-constexpr std::size_t page_bytes = 4096;
 
 struct noted_birth {
     std::atomic<std::uint64_t> who;
@@ -41,58 +38,7 @@ struct settings {
 constinit settings chosen;
 constinit stack_depot depot;
 
-/// ceil(2^32 / bytes) of each class: a product instead of a division, exact within a slab.
-constexpr auto reciprocals = [] {
-    std::array<std::uint64_t, detail::size_classes + 2> made{};
-    const auto of = [](std::uint64_t bytes) {
-        return ((std::uint64_t{1} << 32U) + bytes - 1) / bytes;
-    };
-    for (std::size_t i = 1; i < detail::size_classes; ++i) made[i] = of(detail::bytes_of_class(i));
-    made[detail::size_classes] = of(sizeof(detail::slot));
-    made[detail::size_classes + 1] = 0;  // side records are not born
-    return made;
-}();
-
-slab_header* slab_of(const record* own) noexcept {
-    return reinterpret_cast<slab_header*>(reinterpret_cast<std::uintptr_t>(own) &
-                                          ~(detail::slab_bytes - 1));
-}
-
-std::size_t bytes_of_births(const slab_header& slab) noexcept {
-    return (slab.capacity * sizeof(noted_birth) + page_bytes - 1) & ~(page_bytes - 1);
-}
-
-/// Made by whoever is first; a second one's goes back, since nobody has seen it.
-[[gnu::noinline]] noted_birth* make_births(slab_header& slab) noexcept {
-    const std::size_t bytes = bytes_of_births(slab);
-    void* const mapped = mmap(nullptr, bytes, PROT_READ | PROT_WRITE,
-                              MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
-    if (mapped == MAP_FAILED) return nullptr;
-    void* there = nullptr;
-    if (slab.births.compare_exchange_strong(there, mapped, std::memory_order_acq_rel))
-        return static_cast<noted_birth*>(mapped);
-    munmap(mapped, bytes);
-    return static_cast<noted_birth*>(there);
-}
-
-noted_birth* birth_in(slab_header& slab, const record* own) noexcept {
-    auto* births = static_cast<noted_birth*>(slab.births.load(std::memory_order_acquire));
-    if (births == nullptr) [[unlikely]] {
-        births = make_births(slab);
-        if (births == nullptr) return nullptr;
-    }
-    const std::uint64_t offset = reinterpret_cast<std::uintptr_t>(own) -
-                                 reinterpret_cast<std::uintptr_t>(&slab) -
-                                 detail::slab_header_bytes;
-    return births + (offset * reciprocals[slab.class_index] >> 32U);
-}
-
-std::uint64_t frame_of(record* of) noexcept {
-    if (slab_of(of)->kind != detail::slab_kind::slots) [[likely]]
-        return reinterpret_cast<std::uint64_t>(of + 1);
-    return reinterpret_cast<std::uint64_t>(
-        reinterpret_cast<detail::slot*>(of)->frame.load(relaxed));
-}
+using birth_notes = object_notes<noted_birth, detail::note_of_birth>;
 
 void count(std::atomic<std::uint64_t>& what) noexcept {
     what.store(what.load(relaxed) + 1, relaxed);
@@ -197,7 +143,7 @@ std::uint32_t maybe_sample(thread_births& thread, std::uintptr_t frame) noexcept
 /// Release: pairs with find_birth's acquires. `lives` last: who sees it sees what it is of.
 [[gnu::always_inline]] inline void note(const thread_state& thread, thread_births& births,
                                         const record* own, std::uint32_t stack) noexcept {
-    noted_birth* const at = birth_in(*slab_of(own), own);
+    noted_birth* const at = birth_notes::at(own);
     if (at == nullptr) [[unlikely]]
         return count(births.missed);
     std::uint64_t who = stack;
@@ -222,6 +168,7 @@ std::uint32_t maybe_sample(thread_births& thread, std::uintptr_t frame) noexcept
 }  // namespace
 
 void note_birth(const record* own, std::uintptr_t frame_pointer) noexcept {
+    if (!hears_births(listener::creations)) return;
     thread_state* const thread = corodump_thread_v1;
     // Threads without a state share one whose tid is 0, and which must not be written.
     if (thread->tid == 0) return;
@@ -250,17 +197,16 @@ int configure_births(const birth_options& options) noexcept {
         relaxed);
     const bool on = options.creators || stacks != stack_mode::off;
     chosen.on.store(on, relaxed);
-    // Release: who sees the switch in corodump_born_v1 sees the depot's memory.
+    // Its release: who sees the switch in corodump_born_v1 sees the depot's memory.
     if (on)
-        corodump_switches_v1.fetch_or(detail::switch_births, std::memory_order_release);
+        listen_to_births(listener::creations, true);
     else
         stop_births();
     return error;
 }
 
 void stop_births() noexcept {
-    corodump_switches_v1.fetch_and(~std::uint32_t{detail::switch_births},
-                                   std::memory_order_relaxed);
+    listen_to_births(listener::creations, false);
     chosen.stacks.store(stack_mode::off, relaxed);
     chosen.on.store(false, relaxed);
 }
@@ -274,19 +220,13 @@ birth_options births_configured() noexcept {
 
 bool find_birth(std::uint64_t record_address, std::uint32_t generation, birth& found) noexcept {
     const auto* const own = reinterpret_cast<const record*>(record_address);
-    const object_place place = place_of(record_address);
-    if (place.slab == nullptr || place.begin != record_address ||
-        place.slab->kind == detail::slab_kind::sides)
-        return false;
-    const auto* const births =
-        static_cast<const noted_birth*>(place.slab->births.load(std::memory_order_acquire));
-    if (births == nullptr) return false;
-    const noted_birth& from = births[place.index];
+    const noted_birth* const noted = birth_notes::find(record_address);
+    if (noted == nullptr) return false;
     // Acquire: pairs with note()'s releases. `lives` was stored last, so `who` is of the same birth
     // or of a later one; if of a later one, then the record's generation, which changed before
     // that, is seen to have changed.
-    const std::uint64_t lives = from.lives.load(std::memory_order_acquire);
-    const std::uint64_t who = from.who.load(std::memory_order_acquire);
+    const std::uint64_t lives = noted->lives.load(std::memory_order_acquire);
+    const std::uint64_t who = noted->who.load(std::memory_order_acquire);
     if (static_cast<std::uint32_t>(lives >> 32U) != generation ||
         own->generation.load(relaxed) != generation)
         return false;
@@ -316,9 +256,8 @@ birth_totals count_births() noexcept {
     return sum;
 }
 
-void trim_births(const slab_header& slab) noexcept {
-    if (void* const births = slab.births.load(relaxed))
-        madvise(births, bytes_of_births(slab), MADV_DONTNEED);
+void trim_births(const detail::slab_header& slab) noexcept {
+    birth_notes::trim(slab);
 }
 
 }  // namespace corodump::sources

@@ -7,6 +7,7 @@
 #include "agent/sources/descriptions.hpp"
 #include "agent/sources/failures.hpp"
 #include "agent/sources/frame_memory.hpp"
+#include "agent/sources/listeners.hpp"
 #include "agent/sources/sides.hpp"
 
 namespace corodump::sources {
@@ -74,11 +75,7 @@ const finished_ring& finished_tasks() noexcept {
 
 void note_ends(ends_noted which) noexcept {
     noted.store(which, std::memory_order_release);
-    if (which == ends_noted::all)
-        corodump_switches_v1.fetch_or(detail::switch_ends, std::memory_order_relaxed);
-    else
-        corodump_switches_v1.fetch_and(~std::uint32_t{detail::switch_ends},
-                                       std::memory_order_relaxed);
+    listen_to_ends(listener::finished, which == ends_noted::all);
 }
 
 }  // namespace corodump::sources

@@ -10,6 +10,7 @@
 #include <new>
 
 #include "agent/sources/births.hpp"
+#include "agent/sources/listeners.hpp"
 
 using corodump::detail::free_list;
 using corodump::detail::layout_version;
@@ -308,7 +309,7 @@ thread_node* free_node() noexcept {
 
 /// What `running` is where the thread is inside of none: 1 sends it to the slow path.
 std::uintptr_t idle() noexcept {
-    return counted_loop.load(std::memory_order_relaxed) != 0 ? 1 : 0;
+    return runs_are_heard() ? 1 : 0;
 }
 
 void note_run(void (*what)(detail::loop_slot&) noexcept) noexcept {
@@ -420,12 +421,7 @@ void give_back(void* object) noexcept {
 
 void count_runs(std::uint64_t loop) noexcept {
     counted_loop.store(loop, std::memory_order_relaxed);
-    // Threads that are inside of one now stay as they are until they take a slow path.
-    for (const thread_node* node = first_thread(); node != nullptr; node = node->next) {
-        std::uintptr_t expected = loop != 0 ? 0 : 1;
-        const_cast<thread_node*>(node)->state.running.compare_exchange_strong(
-            expected, loop != 0 ? 1 : 0, std::memory_order_relaxed);
-    }
+    listen_to_runs(listener::callbacks, loop != 0);
 }
 
 std::uint64_t runs_loop() noexcept {

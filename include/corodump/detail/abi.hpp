@@ -27,7 +27,7 @@ namespace detail {
 inline constexpr std::uint32_t layout_version = 1;
 inline constexpr std::uint32_t slab_magic = 0x31444343;  // "CCD1"
 inline constexpr std::size_t slab_bytes = std::size_t{64} * 1024;
-inline constexpr std::size_t slab_header_bytes = 64;
+inline constexpr std::size_t slab_header_bytes = 128;
 
 enum class slab_kind : std::uint16_t { frames = 1, slots = 2, sides = 3 };
 
@@ -171,6 +171,9 @@ struct frame_tag {
     std::atomic<std::uintptr_t> word{0};
 };
 
+/// What the agent keeps of each of a slab's objects.
+enum slab_note : std::uint8_t { note_of_birth = 0, note_of_context = 1, note_of_profile = 2 };
+
 struct slab_header {
     std::uint32_t magic;
     std::uint16_t version;
@@ -184,8 +187,7 @@ struct slab_header {
     void* free_objects;
     slab_header* next;
     slab_header* previous;
-    std::atomic<void*>
-        births;  ///< what the agent notes of its objects' creation; null: nothing yet
+    std::atomic<void*> notes[3];  ///< of slab_note: the agent's own, for each object; may be null
 };
 static_assert(sizeof(slab_header) <= slab_header_bytes);
 
