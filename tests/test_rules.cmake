@@ -8,6 +8,13 @@ target_include_directories(
     corodump_test_options INTERFACE "${PROJECT_SOURCE_DIR}" "${PROJECT_SOURCE_DIR}/include")
 target_link_libraries(corodump_test_options INTERFACE corodump_warnings Threads::Threads)
 
+# What tests themselves do is quickly done; optimising it under a sanitizer takes minutes. The agent
+# is optimised as ever.
+set(CORODUMP_TEST_OPTIMIZATION)
+if(CMAKE_CXX_FLAGS MATCHES "-fsanitize")
+    set(CORODUMP_TEST_OPTIMIZATION -O0)
+endif()
+
 # Where a test finds what it runs or reads.
 add_library(corodump_test_paths INTERFACE)
 target_compile_definitions(
@@ -27,4 +34,57 @@ function(corodump_discover target label timeout)
         DISCOVERY_MODE PRE_TEST
         DISCOVERY_TIMEOUT 60
         PROPERTIES LABELS ${label} TIMEOUT ${timeout} ${ARGN})
+endfunction()
+
+# corodump_precompile(<target> <tier>): the target begins with tests/precompiled.hpp as the tier, a
+# target of include/, compiles it.
+#
+# target_precompile_headers names its header after the options of linked targets; but auto.hpp comes
+# first in what links corodump::auto, and a precompiled header must be a file's first. So it is made by
+# an object library whose object is the precompiled header, and named in an option of the target's own.
+function(corodump_precompile target tier)
+    set(maker precompiled_${tier})
+    set(header "${CMAKE_BINARY_DIR}/tests/${maker}/precompiled.hpp")
+    if(NOT TARGET ${maker})
+        set(source "${PROJECT_SOURCE_DIR}/tests/precompiled.hpp")
+        configure_file("${source}" "${header}" COPYONLY)
+        file(WRITE "${header}.cpp.in" "#include \"${source}\"\n")
+        configure_file("${header}.cpp.in" "${header}.cpp" COPYONLY)
+        add_library(${maker} OBJECT "${header}.cpp")
+        target_link_libraries(
+            ${maker} PRIVATE corodump_test_options ${tier} nlohmann_json::nlohmann_json
+                             GTest::gtest)
+        target_compile_options(${maker} PRIVATE -x c++-header ${CORODUMP_TEST_OPTIMIZATION})
+        if(tier MATCHES "asio_standalone")
+            target_compile_definitions(
+                ${maker} PRIVATE CORODUMP_PRECOMPILE_ASIO ASIO_HAS_CO_AWAIT=1
+                                 ASIO_HAS_STD_COROUTINE=1)
+        elseif(tier MATCHES "asio")
+            target_compile_definitions(${maker} PRIVATE CORODUMP_PRECOMPILE_BOOST_ASIO)
+        endif()
+        if(CMAKE_CXX_COMPILER_ID STREQUAL "GNU")
+            set(compiled "${header}.gch")
+        else()
+            set(compiled "${header}.pch")
+        endif()
+        add_custom_command(
+            OUTPUT "${compiled}"
+            COMMAND "${CMAKE_COMMAND}" -E copy $<TARGET_OBJECTS:${maker}> "${compiled}"
+            DEPENDS $<TARGET_OBJECTS:${maker}>
+            VERBATIM)
+        add_custom_target(${maker}_file DEPENDS "${compiled}")
+        set_target_properties(${maker} PROPERTIES CORODUMP_PRECOMPILED "${compiled}")
+    endif()
+    add_dependencies(${target} ${maker}_file)
+    get_target_property(compiled ${maker} CORODUMP_PRECOMPILED)
+    get_target_property(sources ${target} SOURCES)
+    set_property(
+        SOURCE ${sources}
+        TARGET_DIRECTORY ${target}
+        APPEND
+        PROPERTY OBJECT_DEPENDS "${compiled}")
+    # g++ forgets the header's own `#pragma GCC diagnostic` where templates come from such a file.
+    target_compile_options(
+        ${target} BEFORE
+        PRIVATE "SHELL:-include \"${header}\"" $<$<CXX_COMPILER_ID:GNU>:-Wno-invalid-offsetof>)
 endfunction()
