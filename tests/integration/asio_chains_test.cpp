@@ -20,6 +20,7 @@ namespace app {
 using namespace asio::experimental::awaitable_operators;
 using asio::use_awaitable;
 using namespace std::chrono_literals;
+using support::leaf_of;
 
 int innermost_line = 0;
 int session_line = 0;
@@ -63,16 +64,6 @@ asio::awaitable<void> by_deferred(asio::steady_timer& timer) {
 namespace {
 
 using namespace std::chrono_literals;
-
-/// The one leaf entry in the file of the task that waits for `awaitable`.
-nlohmann::json leaf_of(const support::dump& dump, std::string_view awaitable) {
-    const auto document = nlohmann::json::parse(dump.text);
-    for (const auto& task : document["tasks"]) {
-        const auto& last = task["await_chain"].back();
-        if (last.contains("awaitable") && last["awaitable"] == awaitable) return last;
-    }
-    return {};
-}
 
 TEST(AsioChains, AreWholeWithTheirLinesAndLocals) {
     const corodump::agent agent;

@@ -10,6 +10,7 @@
 #include <stdexcept>
 #include <string>
 
+#include "support_dump.hpp"
 #include "support_failures.hpp"
 
 namespace asio = boost::asio;

@@ -67,17 +67,7 @@ namespace {
 
 using namespace std::chrono_literals;
 using nlohmann::json;
-
-/// The one leaf entry in the file of the task that waits for `awaitable`.
-json leaf_of(const support::dump& dump, std::string_view awaitable) {
-    const json document = json::parse(dump.text);
-    for (const auto& task : document["tasks"]) {
-        const auto& last = task["await_chain"].back();
-        if (last.contains("awaitable") && last["awaitable"] == awaitable) return last;
-    }
-    ADD_FAILURE() << "nobody awaits " << awaitable << '\n' << dump.chains();
-    return json::object();
-}
+using support::leaf_of;
 
 void poll_all(asio::io_context& context) {
     while (context.poll() != 0) {

@@ -78,16 +78,6 @@ detached resuming_another(std::coroutine_handle<>* self, std::coroutine_handle<>
     asm volatile("" ::: "memory");
 }
 
-json dump_now() {
-    const auto made = corodump::dump_now();
-    EXPECT_TRUE(made) << made.error.message();
-    support::expect_valid(made.path);
-    std::ifstream file(made.path);
-    json dump = json::parse(file);
-    unlink(made.path.c_str());
-    return dump;
-}
-
 const json* task_in(const json& dump, const std::string& function) {
     for (const json& task : dump["tasks"])
         if (task["await_chain"][0]["function"] == function) return &task;
@@ -122,7 +112,7 @@ protected:
         const corodump::agent agent;
         std::thread thread(body);
         while (inside.load() < count) std::this_thread::yield();
-        json dump = dump_now();
+        json dump = support::dump_as_json();
         stop = true;
         for (int i = 0; i < count; ++i) sem_post(&release);
         thread.join();

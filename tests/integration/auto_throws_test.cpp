@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "styles/failing.hpp"
+#include "support_dump.hpp"
 #include "support_failures.hpp"
 
 namespace app {

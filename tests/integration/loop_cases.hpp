@@ -2,15 +2,13 @@
 #pragma once
 
 #include <gtest/gtest.h>
-#include <unistd.h>
 
 #include <atomic>
 #include <chrono>
 #include <corodump/agent.hpp>
-#include <fstream>
 #include <functional>
 #include <nlohmann/json.hpp>
-#include <string>
+#include <string_view>
 #include <thread>
 #include <vector>
 
@@ -21,125 +19,83 @@ namespace {
 
 using namespace std::chrono_literals;
 using nlohmann::json;
+using support::dump_as_json;
 using support::gate;
+using support::has_frame;
 using support::log_lines;
+using support::loop_of;
+using support::threshold;
+using support::watchful;
 
-// Large enough that half of it is more than a busy machine's delays.
-constexpr auto threshold = 200ms;
-constexpr auto latest = threshold + threshold / 2;
 constexpr corodump::asio_loop_options chosen{.threshold = threshold};
 
-corodump::options watchful() {
-    corodump::options made;
-    made.stall_threshold = threshold;
-    return made;
-}
+class AsioLoop : public testing::Test {
+protected:
+    /// Waits until what blocks at the gate is told of, and releases it.
+    void expect_told(log_lines& lines, std::string_view told, std::string_view function) {
+        const json dump = support::dump_when_told(at, lines, told, function);
+        const json& stall = dump["stalls"].back();
+        EXPECT_TRUE(stall["ongoing"].get<bool>());
+        EXPECT_TRUE(has_frame(stall["frames"], function)) << stall.dump(2);
+    }
 
-json take_json() {
-    const auto outcome = corodump::dump_now();
-    EXPECT_TRUE(outcome) << outcome.error.message();
-    if (!outcome) return json::object();
-    support::expect_valid(outcome.path);
-    std::ifstream file(outcome.path);
-    json made = json::parse(file);
-    unlink(outcome.path.c_str());
-    return made;
-}
-
-json loop_of(const json& dump, const std::string& name) {
-    for (const json& loop : dump.value("loops", json::array()))
-        if (loop["name"] == name) return loop;
-    ADD_FAILURE() << "no loop " << name;
-    return json::object();
-}
-
-bool has_frame(const json& frames, const std::string& function) {
-    for (const json& frame : frames)
-        if (frame["function"].is_string() && frame["function"] == function) return true;
-    return false;
-}
-
-/// Waits until the stall is told of, and releases it.
-void expect_told(gate& at, log_lines& lines, const std::string& told, const std::string& function) {
-    static_cast<void>(at.blocked_for());
-    const auto line = lines.await(told, 5s);
-    const auto after = at.blocked_for();
-    const json dump = take_json();
-    at.release();
-    ASSERT_TRUE(line.has_value()) << "nothing was told of " << told;
-    EXPECT_NE(line->find(function), std::string::npos) << *line;
-    EXPECT_GE(after, threshold);
-    EXPECT_LE(after, latest);
-    const json& stall = dump["stalls"].back();
-    EXPECT_TRUE(stall["ongoing"].get<bool>());
-    EXPECT_TRUE(has_frame(stall["frames"], function)) << stall.dump(2);
-}
+    corodump::agent agent{watchful()};
+    asio::io_context io;
+    gate at;
+};
+using AsioPool = AsioLoop;
 
 asio::awaitable<void> spinning(gate& at) {
     co_await asio::post(co_await asio::this_coro::executor, asio::use_awaitable);
     slow_spin(at);
 }
 
-TEST(AsioLoop, ThatRunsAsEverIsToldOfByItsHeartbeat) {
-    const corodump::agent agent(watchful());
-    asio::io_context io;
+TEST_F(AsioLoop, ThatRunsAsEverIsToldOfByItsHeartbeat) {
     corodump::asio_loop_monitor monitor(io, "plain", chosen);
     log_lines lines;
-    gate at;
     asio::steady_timer later(io, 30ms);
     later.async_wait([&](auto) { slow_read(at); });
     std::thread worker([&] { io.run(); });
-    expect_told(at, lines, "loop \"plain\" is blocked", "slow_read");
+    expect_told(lines, "loop \"plain\" is blocked", "slow_read");
     monitor.stop();
     worker.join();
 }
 
-TEST(AsioLoop, ThatRunsByItsMonitorIsToldOfAfterAWait) {
-    const corodump::agent agent(watchful());
-    asio::io_context io;
+TEST_F(AsioLoop, ThatRunsByItsMonitorIsToldOfAfterAWait) {
     corodump::asio_loop_monitor monitor(io, "run", chosen);
     log_lines lines;
-    gate at;
     asio::steady_timer later(io, 30ms);
     later.async_wait([&](auto) { slow_read(at); });
     std::thread worker([&] { monitor.run(); });
-    expect_told(at, lines, "loop \"run\" is blocked", "slow_read");
+    expect_told(lines, "loop \"run\" is blocked", "slow_read");
     worker.join();
-    EXPECT_EQ(loop_of(take_json(), "run")["callbacks"]["over_threshold"], 1);
+    EXPECT_EQ(loop_of(dump_as_json(), "run")["callbacks"]["over_threshold"], 1);
 }
 
-TEST(AsioLoop, OfSeveralThreadsIsToldOfForTheOneThatBlocks) {
-    const corodump::agent agent(watchful());
-    asio::io_context io;
+TEST_F(AsioLoop, OfSeveralThreadsIsToldOfForTheOneThatBlocks) {
     corodump::asio_loop_monitor monitor(io, "several", chosen);
     log_lines lines;
-    gate at;
     auto work = asio::make_work_guard(io);
     std::vector<std::thread> workers;
     for (int i = 0; i < 3; ++i) workers.emplace_back([&] { monitor.run(); });
     asio::post(io, [&] { slow_read(at); });
-    expect_told(at, lines, "loop \"several\" is blocked", "slow_read");
+    expect_told(lines, "loop \"several\" is blocked", "slow_read");
     work.reset();
     for (std::thread& one : workers) one.join();
 }
 
-TEST(AsioLoop, TellsOfACoroutineThatUsesAProcessor) {
-    const corodump::agent agent(watchful());
-    asio::io_context io;
+TEST_F(AsioLoop, TellsOfACoroutineThatUsesAProcessor) {
     corodump::asio_loop_monitor monitor(io, "coroutines", chosen);
     log_lines lines;
-    gate at;
     asio::co_spawn(io, spinning(at), asio::detached);
     std::thread worker([&] { monitor.run(); });
-    expect_told(at, lines, "blocked", "slow_spin");
+    expect_told(lines, "blocked", "slow_spin");
     worker.join();
-    const json stalls = take_json()["stalls"];
+    const json stalls = dump_as_json()["stalls"];
     EXPECT_NE(stalls.back()["function"].dump().find("spinning"), std::string::npos);
 }
 
-TEST(AsioLoop, TimesEachCallbackOfItsExecutor) {
-    const corodump::agent agent(watchful());
-    asio::io_context io;
+TEST_F(AsioLoop, TimesEachCallbackOfItsExecutor) {
     corodump::asio_loop_monitor monitor(
         io, "executor", {.threshold = threshold, .precise = true, .heartbeat = -1ns});
     std::atomic<int> ran{0};
@@ -157,25 +113,20 @@ TEST(AsioLoop, TimesEachCallbackOfItsExecutor) {
     asio::post(strand, [&] { ++ran; });
     io.run();
     EXPECT_EQ(ran.load(), 13);
-    EXPECT_GE(loop_of(take_json(), "executor")["callbacks"]["count"].get<int>(), 13);
+    EXPECT_GE(loop_of(dump_as_json(), "executor")["callbacks"]["count"].get<int>(), 13);
 }
 
-TEST(AsioLoop, IsToldOfByItsExecutorAlone) {
-    const corodump::agent agent(watchful());
-    asio::io_context io;
+TEST_F(AsioLoop, IsToldOfByItsExecutorAlone) {
     corodump::asio_loop_monitor monitor(io, "alone", {.threshold = threshold, .heartbeat = -1ns});
     log_lines lines;
-    gate at;
     asio::post(monitor.executor(), [&] { slow_read(at); });
     std::thread worker([&] { io.run(); });
-    expect_told(at, lines, "loop \"alone\" is blocked", "slow_read");
+    expect_told(lines, "loop \"alone\" is blocked", "slow_read");
     worker.join();
 }
 
-TEST(AsioLoop, ThatIsHealthyIsNotToldOf) {
+TEST_F(AsioLoop, ThatIsHealthyIsNotToldOf) {
     log_lines lines;
-    const corodump::agent agent(watchful());
-    asio::io_context io;
     corodump::asio_loop_monitor monitor(io, "healthy", chosen);
     const auto end = std::chrono::steady_clock::now() + 3 * threshold;
     std::function<void()> again = [&] {
@@ -190,16 +141,14 @@ TEST(AsioLoop, ThatIsHealthyIsNotToldOf) {
     idle.async_wait([](auto) {});
     io.restart();
     monitor.run();
-    const json dump = take_json();
+    const json dump = dump_as_json();
     EXPECT_GE(loop_of(dump, "healthy")["callbacks"]["count"].get<int>(), 100);
     EXPECT_FALSE(loop_of(dump, "healthy")["queue_delay"].is_null());
     EXPECT_EQ(loop_of(dump, "healthy")["callbacks"]["over_threshold"], 0);
     EXPECT_EQ(lines.text().find("healthy"), std::string::npos) << lines.text();
 }
 
-TEST(AsioLoop, RunReturnsWhenThereIsNothingLeftToDo) {
-    const corodump::agent agent(watchful());
-    asio::io_context io;
+TEST_F(AsioLoop, RunReturnsWhenThereIsNothingLeftToDo) {
     corodump::asio_loop_monitor monitor(io, "dry", chosen);
     bool ran = false;
     asio::post(io, [&] { ran = true; });
@@ -208,9 +157,7 @@ TEST(AsioLoop, RunReturnsWhenThereIsNothingLeftToDo) {
     EXPECT_TRUE(io.stopped());
 }
 
-TEST(AsioLoop, RunPassesExceptionsOn) {
-    const corodump::agent agent(watchful());
-    asio::io_context io;
+TEST_F(AsioLoop, RunPassesExceptionsOn) {
     corodump::asio_loop_monitor monitor(io, "throwing", chosen);
     int ran = 0;
     asio::post(io, [] { throw 7; });
@@ -218,36 +165,31 @@ TEST(AsioLoop, RunPassesExceptionsOn) {
     EXPECT_THROW(monitor.run(), int);
     monitor.run();
     EXPECT_EQ(ran, 1);
-    EXPECT_TRUE(loop_of(take_json(), "throwing")["current"].is_null());
+    EXPECT_TRUE(loop_of(dump_as_json(), "throwing")["current"].is_null());
 }
 
-TEST(AsioLoop, HeartbeatKeepsTheContextBusyUntilItIsStopped) {
-    const corodump::agent agent(watchful());
-    asio::io_context io;
+TEST_F(AsioLoop, HeartbeatKeepsTheContextBusyUntilItIsStopped) {
     corodump::asio_loop_monitor monitor(io, "beating", {.threshold = threshold, .heartbeat = 2ms});
     EXPECT_GE(io.run_one(), 1U);
     EXPECT_GE(io.run_one(), 1U);
     EXPECT_FALSE(io.stopped());
-    EXPECT_FALSE(loop_of(take_json(), "beating")["queue_delay"].is_null());
+    EXPECT_FALSE(loop_of(dump_as_json(), "beating")["queue_delay"].is_null());
     monitor.stop();
     io.run();
     EXPECT_TRUE(io.stopped());
 }
 
-TEST(AsioLoop, MonitorMayEndBeforeItsContextWithAHeartbeatUnderWay) {
-    const corodump::agent agent(watchful());
-    asio::io_context io;
+TEST_F(AsioLoop, MonitorMayEndBeforeItsContextWithAHeartbeatUnderWay) {
     {
         const corodump::asio_loop_monitor monitor(io, "ended", chosen);
     }
     io.run();
     EXPECT_TRUE(io.stopped());
-    for (const json& loop : take_json().value("loops", json::array()))
+    for (const json& loop : dump_as_json().value("loops", json::array()))
         EXPECT_NE(loop["name"], "ended");
 }
 
-TEST(AsioPool, ShowsEachOfItsThreadsAndIsToldOf) {
-    const corodump::agent agent(watchful());
+TEST_F(AsioPool, ShowsEachOfItsThreadsAndIsToldOf) {
     asio::thread_pool pool(3);
     corodump::asio_loop_monitor monitor(pool, "pool", chosen);
     log_lines lines;
@@ -258,12 +200,11 @@ TEST(AsioPool, ShowsEachOfItsThreadsAndIsToldOf) {
             while (arrived.load() < 3) std::this_thread::yield();
         });
     while (arrived.load() < 3) std::this_thread::yield();
-    gate at;
     asio::post(monitor.executor(), [&] { slow_read(at); });
-    expect_told(at, lines, "loop \"pool\" is blocked", "slow_read");
+    expect_told(lines, "loop \"pool\" is blocked", "slow_read");
     monitor.stop();
     pool.wait();
-    const json loop = loop_of(take_json(), "pool");
+    const json loop = loop_of(dump_as_json(), "pool");
     EXPECT_EQ(loop["kind"], "thread_pool");
     EXPECT_EQ(loop["callbacks"]["count"], 4);
     EXPECT_EQ(loop["callbacks"]["over_threshold"], 1);

@@ -1,7 +1,6 @@
 // A service's own loop and its coroutines, blocked and healthy: what the agent says of them while
 // it lasts, and in dumps.
 #include <gtest/gtest.h>
-#include <unistd.h>
 
 #include <chrono>
 #include <corodump/agent.hpp>
@@ -9,7 +8,6 @@
 #include <corodump/task.hpp>
 #include <corodump/tracked_promise.hpp>
 #include <coroutine>
-#include <fstream>
 #include <functional>
 #include <memory>
 #include <nlohmann/json.hpp>
@@ -25,42 +23,13 @@ namespace {
 
 using namespace std::chrono_literals;
 using nlohmann::json;
+using support::dump_as_json;
 using support::gate;
+using support::has_frame;
 using support::log_lines;
-
-// Large enough that half of it is more than a busy machine's delays.
-constexpr auto threshold = 200ms;
-constexpr auto latest = threshold + threshold / 2;
-
-corodump::options watchful() {
-    corodump::options chosen;
-    chosen.stall_threshold = threshold;
-    return chosen;
-}
-
-json take_json() {
-    const auto outcome = corodump::dump_now();
-    EXPECT_TRUE(outcome) << outcome.error.message();
-    if (!outcome) return json::object();
-    support::expect_valid(outcome.path);
-    std::ifstream file(outcome.path);
-    json made = json::parse(file);
-    unlink(outcome.path.c_str());
-    return made;
-}
-
-json loop_of(const json& dump, const std::string& name) {
-    for (const json& loop : dump.value("loops", json::array()))
-        if (loop["name"] == name) return loop;
-    ADD_FAILURE() << "no loop " << name;
-    return json::object();
-}
-
-bool has_frame(const json& frames, const std::string& function) {
-    for (const json& frame : frames)
-        if (frame["function"].is_string() && frame["function"] == function) return true;
-    return false;
-}
+using support::loop_of;
+using support::threshold;
+using support::watchful;
 
 std::int64_t last_bound_over(const json& callbacks, double seconds) {
     std::int64_t count = 0;
@@ -82,18 +51,7 @@ json while_blocked(const std::function<void(gate&)>& how, const std::string& tol
     log_lines lines;
     gate at;
     std::thread worker([&] { how(at); });
-    static_cast<void>(at.blocked_for());
-    const auto line = lines.await(told, 5s);
-    const auto after = at.blocked_for();
-    EXPECT_TRUE(line.has_value()) << "nothing was told of " << told;
-    if (line) {
-        EXPECT_NE(line->find(function), std::string::npos) << *line;
-    }
-    EXPECT_GE(after, threshold);
-    EXPECT_LE(after, latest);
-    testing::Test::RecordProperty("detected_after_ms", static_cast<int>(after.count()));
-    json dump = take_json();
-    at.release();
+    json dump = support::dump_when_told(at, lines, told, function);
     worker.join();
     return dump;
 }
@@ -120,7 +78,7 @@ TEST(OwnLoop, IsToldOfWhileItsCallbackBlocks) {
     EXPECT_EQ(loop["current"]["thread"], stall["thread"]);
     EXPECT_GE(loop["current"]["since_seconds"].get<double>(), 0.19);
 
-    const json after = take_json();
+    const json after = dump_as_json();
     EXPECT_FALSE(after["stalls"].back()["ongoing"].get<bool>());
     EXPECT_EQ(loop_of(after, "orders")["callbacks"]["count"], 1);
     EXPECT_EQ(loop_of(after, "orders")["callbacks"]["over_threshold"], 1);
@@ -152,7 +110,7 @@ TEST(OwnLoop, ThatIsBusyWithShortCallbacksIsNotToldOf) {
         while (std::chrono::steady_clock::now() < until) {
         }
     }
-    const json dump = take_json();
+    const json dump = dump_as_json();
     EXPECT_EQ(loop_of(dump, "healthy")["callbacks"]["count"], ran);
     for (const json& stall : dump["stalls"]) EXPECT_NE(stall["loop"], "healthy");
     EXPECT_EQ(lines.text().find("healthy"), std::string::npos) << lines.text();
@@ -167,7 +125,7 @@ TEST(OwnLoop, MeasuresEachCallbackWherePrecise) {
         while (std::chrono::steady_clock::now() < until) {
         }
     }
-    const json callbacks = loop_of(take_json(), "precise")["callbacks"];
+    const json callbacks = loop_of(dump_as_json(), "precise")["callbacks"];
     EXPECT_EQ(callbacks["count"], 3);
     EXPECT_GE(callbacks["average_seconds"].get<double>(), 0.001);
     EXPECT_EQ(last_bound_over(callbacks, 0.0009), 3);
@@ -182,17 +140,17 @@ TEST(OwnLoop, CountsCallbacksInsideOfEachOtherAsOne) {
     }
     monitor.callback_begin();
     monitor.callback_cancel();
-    EXPECT_EQ(loop_of(take_json(), "nested")["callbacks"]["count"], 1);
+    EXPECT_EQ(loop_of(dump_as_json(), "nested")["callbacks"]["count"], 1);
 }
 
 TEST(OwnLoop, ShowsItsHeartbeatAndQueue) {
     const corodump::agent agent(watchful());
     const corodump::loop_monitor monitor("beating");
-    EXPECT_TRUE(loop_of(take_json(), "beating")["queue_delay"].is_null());
+    EXPECT_TRUE(loop_of(dump_as_json(), "beating")["queue_delay"].is_null());
     monitor.heartbeat(30ms);
     monitor.heartbeat(2ms);
     monitor.queued(17);
-    const json loop = loop_of(take_json(), "beating");
+    const json loop = loop_of(dump_as_json(), "beating");
     EXPECT_DOUBLE_EQ(loop["queue_delay"]["last_seconds"].get<double>(), 0.002);
     EXPECT_DOUBLE_EQ(loop["queue_delay"]["max_seconds"].get<double>(), 0.03);
     EXPECT_EQ(loop["queued"], 17);
@@ -216,7 +174,7 @@ TEST(OwnLoop, IsGoneWithItsMonitorAndItsThreadsSlotsServeOthers) {
         const corodump::loop_monitor monitor("short-lived");
         const corodump::loop_monitor::callback running(monitor);
     }
-    const json loops = take_json().value("loops", json::array());
+    const json loops = dump_as_json().value("loops", json::array());
     for (const json& loop : loops) EXPECT_NE(loop["name"], "short-lived");
 }
 
@@ -227,7 +185,7 @@ TEST(OwnLoop, AddsUpItsThreadsAlsoOfThoseThatHaveEnded) {
         std::thread([&] {
             for (int k = 0; k < 100; ++k) const corodump::loop_monitor::callback running(monitor);
         }).join();
-    const json loop = loop_of(take_json(), "pool");
+    const json loop = loop_of(dump_as_json(), "pool");
     EXPECT_EQ(loop["callbacks"]["count"], 400);
     EXPECT_TRUE(loop["threads"].empty());
 }
@@ -321,7 +279,7 @@ TEST(Coroutine, RunsAreCountedWhereThatIsAskedFor) {
         gate at;
         for (int i = 0; i < 10; ++i) run_session(at, [](gate&) {});
     }).join();
-    const json loop = loop_of(take_json(), "coroutines");
+    const json loop = loop_of(dump_as_json(), "coroutines");
     EXPECT_EQ(loop["kind"], "coroutines");
     EXPECT_GE(loop["callbacks"]["count"].get<int>(), 20);
 }
@@ -341,10 +299,7 @@ TEST(Stall, IsDumpedByItselfWhereThatIsAskedForAndOnlyOnce) {
     ASSERT_TRUE(line.has_value());
     const std::size_t from = line->find(" to ") + 4;
     const std::string path = line->substr(from, line->find(" in ", from) - from);
-    std::ifstream file(path);
-    const json dump = json::parse(file);
-    support::expect_valid(path);
-    unlink(path.c_str());
+    const json dump = dump_as_json(path);
     EXPECT_EQ(dump["dump"]["trigger"]["kind"], "stall");
     EXPECT_TRUE(dump["stalls"].back()["ongoing"].get<bool>());
 
@@ -353,10 +308,10 @@ TEST(Stall, IsDumpedByItselfWhereThatIsAskedForAndOnlyOnce) {
     std::thread again([&] { run_session(second, slow_read); });
     std::size_t dumps = 1;
     for (bool seen = false; !seen; ++dumps)
-        seen = take_json()["stalls_seen"].get<int>() > dump["stalls_seen"].get<int>();
+        seen = dump_as_json()["stalls_seen"].get<int>() > dump["stalls_seen"].get<int>();
     second.release();
     again.join();
-    static_cast<void>(take_json());  // it would come behind the one that was wished for
+    static_cast<void>(dump_as_json());  // it would come behind the one that was wished for
     EXPECT_EQ(count_of(lines.text(), " dumped "), dumps + 1);
 }
 

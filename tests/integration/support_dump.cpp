@@ -106,6 +106,10 @@ void expect_clean_names(const dump& of) {
         }
 }
 
+void remove(const std::string& path) {
+    if (std::getenv("CORODUMP_TEST_KEEP") == nullptr) unlink(path.c_str());
+}
+
 dump take(bool still) {
     const auto outcome = corodump::dump_now();
     if (!outcome) {
@@ -115,7 +119,7 @@ dump take(bool still) {
     static std::atomic<bool> validated{false};
     if (!validated.exchange(true)) expect_valid(outcome.path);
     dump made = read_dump(outcome.path);
-    if (std::getenv("CORODUMP_TEST_KEEP") == nullptr) unlink(outcome.path.c_str());
+    remove(outcome.path);
     if (!still) return made;
     EXPECT_TRUE(made.complete);
     for (const std::string& warning : made.warnings) ADD_FAILURE() << "warning: " << warning;
@@ -196,6 +200,33 @@ dump take_dump() {
 }
 dump take_moving_dump() {
     return take(false);
+}
+
+json dump_as_json(schema schema) {
+    const auto outcome = corodump::dump_now();
+    if (outcome) return dump_as_json(outcome.path, schema);
+    ADD_FAILURE() << "no dump: " << outcome.error.message();
+    return json::object();
+}
+
+json dump_as_json(const std::string& path, schema schema) {
+    if (schema == schema::checked) expect_valid(path);
+    std::ifstream file(path);
+    json made = json::parse(file, nullptr, false);
+    remove(path);
+    if (!made.is_discarded()) return made;
+    ADD_FAILURE() << path << " is not JSON";
+    return json::object();
+}
+
+json leaf_of(const dump& in, std::string_view awaitable) {
+    const json document = json::parse(in.text);
+    for (const json& task : document["tasks"]) {
+        const json& last = task["await_chain"].back();
+        if (last.contains("awaitable") && last["awaitable"] == awaitable) return last;
+    }
+    ADD_FAILURE() << "nobody awaits " << awaitable << '\n' << in.chains();
+    return json::object();
 }
 
 void expect_valid(const std::string& path) {

@@ -4,6 +4,7 @@
 
 #include <cstdint>
 #include <map>
+#include <nlohmann/json_fwd.hpp>
 #include <optional>
 #include <string>
 #include <string_view>
@@ -91,6 +92,15 @@ struct dump {
 [[nodiscard]] dump take_moving_dump();
 /// Parses a dump that another process wrote.
 [[nodiscard]] dump read_dump(const std::string& path);
+
+enum class schema { checked, not_checked };
+/// A dump of this process as it stands in its file, which is removed; {} and a failed test where there
+/// is none. The schema is left out where dumps are many, or very large.
+[[nodiscard]] nlohmann::json dump_as_json(schema schema = schema::checked);
+/// The same of a dump that was made elsewhere.
+[[nodiscard]] nlohmann::json dump_as_json(const std::string& path, schema schema = schema::checked);
+/// The last entry of the chain that waits for `awaitable`; fails the test if nobody does.
+[[nodiscard]] nlohmann::json leaf_of(const dump& in, std::string_view awaitable);
 /// Fails the test unless the file satisfies docs/corodump.schema.json.
 void expect_valid(const std::string& path);
 

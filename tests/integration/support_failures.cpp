@@ -5,25 +5,7 @@
 #include <poll.h>
 #include <unistd.h>
 
-#include <corodump/agent.hpp>
-#include <fstream>
-
-#include "support_dump.hpp"
-
 namespace support {
-
-nlohmann::json dump_as_json() {
-    const auto outcome = corodump::dump_now();
-    if (!outcome) {
-        ADD_FAILURE() << "no dump: " << outcome.error.message();
-        return {};
-    }
-    expect_valid(outcome.path);
-    std::ifstream file(outcome.path);
-    nlohmann::json made = nlohmann::json::parse(file);
-    if (std::getenv("CORODUMP_TEST_KEEP") == nullptr) unlink(outcome.path.c_str());
-    return made;
-}
 
 nlohmann::json failure_with(const nlohmann::json& dump, std::string_view message) {
     if (!dump.contains("failures")) return {};

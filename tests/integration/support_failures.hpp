@@ -1,4 +1,4 @@
-// What the tests of failures ask of the agent: the sections of a dump as JSON, and its log lines.
+// What the tests of failures ask of the agent: failures in a dump, and its log lines.
 #pragma once
 
 #include <chrono>
@@ -7,9 +7,6 @@
 #include <string_view>
 
 namespace support {
-
-/// A dump of this process, removed and validated; parsed as it is.
-[[nodiscard]] nlohmann::json dump_as_json();
 
 /// The newest failure whose message is this; null: none.
 [[nodiscard]] nlohmann::json failure_with(const nlohmann::json& dump, std::string_view message);

@@ -5,11 +5,15 @@
 #include <unistd.h>
 
 #include <atomic>
+#include <nlohmann/json.hpp>
 #include <thread>
+
+#include "support_dump.hpp"
 
 namespace support {
 namespace {
 
+using nlohmann::json;
 using steady = std::chrono::steady_clock;
 
 std::atomic<steady::rep> began{0};
@@ -20,6 +24,25 @@ void enter() {
 }
 
 }  // namespace
+
+corodump::options watchful() {
+    corodump::options chosen;
+    chosen.stall_threshold = threshold;
+    return chosen;
+}
+
+json loop_of(const json& dump, std::string_view name) {
+    for (const json& loop : dump.value("loops", json::array()))
+        if (loop["name"] == name) return loop;
+    ADD_FAILURE() << "no loop " << name;
+    return json::object();
+}
+
+bool has_frame(const json& frames, std::string_view function) {
+    for (const json& frame : frames)
+        if (frame["function"].is_string() && frame["function"] == function) return true;
+    return false;
+}
 
 log_lines::log_lines() {
     int ends[2];
@@ -91,6 +114,20 @@ std::chrono::milliseconds gate::blocked_for() const {
     while (began.load() == 0) std::this_thread::yield();
     return std::chrono::duration_cast<std::chrono::milliseconds>(
         steady::now() - steady::time_point(steady::duration(began.load())));
+}
+
+json dump_when_told(gate& at, log_lines& lines, std::string_view told, std::string_view function) {
+    static_cast<void>(at.blocked_for());
+    const auto line = lines.await(told, std::chrono::seconds{5});
+    const auto after = at.blocked_for();
+    json dump = dump_as_json();
+    at.release();
+    EXPECT_TRUE(line.has_value()) << "nothing was told of " << told;
+    EXPECT_NE(line.value_or("").find(function), std::string::npos) << line.value_or("");
+    EXPECT_GE(after, threshold);
+    EXPECT_LE(after, latest);
+    testing::Test::RecordProperty("detected_after_ms", static_cast<int>(after.count()));
+    return dump;
 }
 
 }  // namespace support

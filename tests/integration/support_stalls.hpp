@@ -1,13 +1,25 @@
-// What the stall tests share: the agent's log lines as they come, and handlers that block until the
-// test lets them go.
+// What the stall tests share: the threshold, the agent's log lines as they come, handlers that block
+// until the test lets them go, and the dump that is taken meanwhile.
 #pragma once
 
 #include <chrono>
+#include <corodump/agent.hpp>
+#include <nlohmann/json_fwd.hpp>
 #include <optional>
 #include <string>
 #include <string_view>
 
 namespace support {
+
+/// When a stall is told of. Large enough that half of it is more than a busy machine's delays.
+inline constexpr std::chrono::milliseconds threshold{200};
+inline constexpr auto latest = threshold + threshold / 2;
+
+/// Options of an agent that tells of stalls after the threshold.
+[[nodiscard]] corodump::options watchful();
+/// The loop of this name; fails the test if there is none.
+[[nodiscard]] nlohmann::json loop_of(const nlohmann::json& dump, std::string_view name);
+[[nodiscard]] bool has_frame(const nlohmann::json& frames, std::string_view function);
 
 /// Takes what is written to stderr while it lives; hands it on when it ends.
 class log_lines {
@@ -46,6 +58,11 @@ public:
 
     int ends[2] = {-1, -1};
 };
+
+/// Waits until what blocks at the gate is told of in time, in a line that holds `told` and names
+/// `function`; takes a dump, and lets it go.
+[[nodiscard]] nlohmann::json dump_when_told(gate& at, log_lines& lines, std::string_view told,
+                                            std::string_view function);
 
 }  // namespace support
 

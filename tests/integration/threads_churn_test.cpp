@@ -23,6 +23,8 @@
 #include <thread>
 #include <vector>
 
+#include "support_dump.hpp"
+
 namespace {
 
 using nlohmann::json;
@@ -31,16 +33,6 @@ using steady = std::chrono::steady_clock;
 int rounds() {
     const char* const given = std::getenv("CORODUMP_CHURN_ROUNDS");
     return given == nullptr ? 100 : std::atoi(given);
-}
-
-json dump_now() {
-    const auto made = corodump::dump_now();
-    EXPECT_TRUE(made) << made.error.message();
-    std::ifstream file(made.path);
-    json dump = json::parse(file, nullptr, false);
-    EXPECT_FALSE(dump.is_discarded()) << made.path;
-    unlink(made.path.c_str());
-    return dump;
 }
 
 std::atomic<bool> stop{false};
@@ -100,7 +92,7 @@ TEST(ThreadChurn, NeitherHangsNorLosesManyStacks) {
     std::int64_t longest_us = 0;
     const auto self = static_cast<std::int64_t>(syscall(SYS_gettid));
     for (int i = 0; i < rounds(); ++i) {
-        const json dump = dump_now();
+        const json dump = support::dump_as_json(support::schema::not_checked);
         longest_us = std::max(longest_us, dump["dump"]["duration_us"].get<std::int64_t>());
         for (const json& thread : dump["threads"])
             if (thread["tid"] != self) all.add(thread);
@@ -148,8 +140,9 @@ TEST(ManyThreads, AllHaveStacks) {
         });
     while (ready.load() < count) std::this_thread::yield();
     const double signals_ms = empty_round_ms(tids);
-    static_cast<void>(dump_now());  // symbol tables come from the disk
-    const json dump = dump_now();
+    static_cast<void>(
+        support::dump_as_json(support::schema::not_checked));  // symbol tables come from the disk
+    const json dump = support::dump_as_json(support::schema::not_checked);
     tally all;
     for (const json& thread : dump["threads"]) all.add(thread);
     const double took_ms =

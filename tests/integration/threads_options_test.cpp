@@ -17,19 +17,11 @@
 #include <thread>
 #include <vector>
 
+#include "support_dump.hpp"
+
 namespace {
 
 using nlohmann::json;
-
-json dump_now() {
-    const auto made = corodump::dump_now();
-    EXPECT_TRUE(made) << made.error.message();
-    std::ifstream file(made.path);
-    json dump = json::parse(file, nullptr, false);
-    EXPECT_FALSE(dump.is_discarded()) << made.path;
-    unlink(made.path.c_str());
-    return dump;
-}
 
 json thread_of(const json& dump, pid_t tid) {
     for (const json& thread : dump["threads"])
@@ -87,7 +79,7 @@ json dump_with_poller(const corodump::options& with, int& interrupted) {
     while (self.tid == 0) sched_yield();
     const pid_t tid = self.tid;
     await_call(tid, SYS_ppoll);
-    const json dump = dump_now();
+    const json dump = support::dump_as_json(support::schema::not_checked);
     await_call(tid, SYS_ppoll);
     EXPECT_EQ(write(self.ends[1], "", 1), 1);
     thread.join();
@@ -145,7 +137,7 @@ TEST(BlockedThreads, AreNotDisturbedWhereTheirStacksAreWholeWithoutIt) {
     });
     while (tid == 0) sched_yield();
     await_call(tid, SYS_ppoll);
-    const json told = thread_of(dump_now(), tid);
+    const json told = thread_of(support::dump_as_json(support::schema::not_checked), tid);
     EXPECT_EQ(write(ends[1], "", 1), 1);
     thread.join();
     EXPECT_EQ(returned, 1);
@@ -186,7 +178,7 @@ TEST(ThreadsDeadline, LeavesOutStacksWithAReasonForEach) {
     brief.deadline = std::chrono::milliseconds(40);  // ten or less of it for threads
     const corodump::agent agent(brief);
     const spinners running(count);
-    const json dump = dump_now();
+    const json dump = support::dump_as_json(support::schema::not_checked);
     ASSERT_GE(dump["threads"].size(), static_cast<std::size_t>(count));
     std::uint64_t late = 0;
     for (const json& thread : dump["threads"]) {
@@ -210,7 +202,7 @@ TEST(ThreadsDeadline, GrowsWithTheOption) {
     const corodump::agent agent(ample);
     const spinners running(count);
     int asked = 0;
-    const json dump = dump_now();
+    const json dump = support::dump_as_json(support::schema::not_checked);
     for (const json& thread : dump["threads"]) asked += thread["stack"]["source"] == "signal";
     EXPECT_EQ(asked, count);
 }

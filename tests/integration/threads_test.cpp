@@ -72,12 +72,7 @@ public:
     json dump() {
         fputs("dump\n", to_);
         fflush(to_);
-        const std::string path = line();
-        std::ifstream file(path);
-        EXPECT_TRUE(file.good()) << path;
-        if (!file) return json::object();
-        support::expect_valid(path);
-        return json::parse(file);
+        return support::dump_as_json(line());
     }
 
 private:
