@@ -30,7 +30,6 @@ enum mark : std::uint8_t {
     ambiguous = 32,            // several words of the promise name different frames
 };
 
-constexpr unsigned detail_tag_slot = 1;
 constexpr std::uint32_t frames_per_look_at_the_clock = 1024;
 constexpr std::size_t max_head_words = 64;
 constexpr std::size_t argument_words = 8;
@@ -182,20 +181,9 @@ void chain_builder::settle(model::frame& f, std::uint64_t tag_word) noexcept {
     if (f.state == model::task_state::done && what.known && what.kind == detail::awaits_failure)
         f.state = model::task_state::failed;
     if (f.awaiter == 0) f.awaitable = 0;  // that of a suspension that is over
-    const std::uint64_t target = tag_word & ~std::uint64_t{3};
-    switch (tag_word & 3U) {
-        case 0:
-            f.definition = target;
-            return;
-        case detail_tag_slot:
-            f.definition = sources::read_word(target + offsetof(detail::slot, definition));
-            f.side =
-                sources::side_number(sources::read_word(target + offsetof(detail::slot, side)));
-            return;
-        default:
-            f.definition = sources::read_word(target + offsetof(detail::side_record, definition));
-            f.side = sources::side_number(target);
-    }
+    const sources::tag_facts tag = sources::read_tag(tag_word);
+    f.definition = tag.definition;
+    f.side = tag.side;
 }
 
 std::span<const std::uint64_t> chain_builder::awaiter_words(const model::frame& f,

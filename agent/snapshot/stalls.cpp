@@ -9,6 +9,7 @@
 #include "agent/base/clock.hpp"
 #include "agent/snapshot/native_names.hpp"
 #include "agent/snapshot/running_threads.hpp"
+#include "agent/sources/record_frame.hpp"
 #include "agent/sources/thread_files.hpp"
 
 namespace corodump::snapshot {
@@ -20,7 +21,7 @@ void read_task(const sources::thread_node* node, stall_record& into) noexcept {
     const detail::thread_state& state = node->state;
     const detail::record* const own =
         sources::record_of_running(state.running.load(std::memory_order_acquire));
-    if (own == nullptr || own == &corodump_sink_v1.tracked) return;
+    if (own == nullptr || sources::is_sink(own)) return;
     into.record = reinterpret_cast<std::uint64_t>(own);
     into.task = sources::read_running(*own);
     const std::uint32_t depth =

@@ -6,6 +6,7 @@
 #include "agent/sources/descriptions.hpp"
 #include "agent/sources/frame_memory.hpp"
 #include "agent/sources/pool.hpp"
+#include "agent/sources/record_frame.hpp"
 
 namespace corodump::sources {
 namespace {
@@ -13,8 +14,6 @@ namespace {
 constexpr std::size_t max_promise_words = 64;
 constexpr std::size_t max_awaiter_words = 32;
 constexpr std::size_t max_slots = 16384;
-constexpr std::uintptr_t tag_slot = 1;
-constexpr std::uintptr_t tag_side = 2;
 
 /// A promise type's facts, out of an image that may be gone where the record was not live after
 /// all.
@@ -26,15 +25,6 @@ bool read_promise(const detail::record* of, detail::promise_info& into) noexcept
 
 bool is_live(const detail::record* one) noexcept {
     return (one->generation.load(std::memory_order_acquire) & 1U) != 0;
-}
-
-std::uint64_t frame_of(const detail::record* own) noexcept {
-    const object_place place = place_of(reinterpret_cast<std::uintptr_t>(own));
-    if (place.slab == nullptr) return 0;
-    if (place.slab->kind == detail::slab_kind::frames) return place.begin + sizeof(detail::record);
-    if (place.slab->kind != detail::slab_kind::slots) return 0;
-    const auto* const outside = reinterpret_cast<const detail::slot*>(own);
-    return reinterpret_cast<std::uint64_t>(outside->frame.load(std::memory_order_acquire));
 }
 
 bool names(std::uint64_t word, std::uint64_t frame, const detail::record* of) noexcept {
@@ -120,19 +110,6 @@ const detail::record* parent_of(const detail::record* child, std::uint64_t frame
     return several ? nullptr : found;
 }
 
-void settle(std::uint64_t tag, walked_frame& into) noexcept {
-    const std::uint64_t target = tag & ~std::uint64_t{3};
-    if ((tag & 3U) == tag_slot) {
-        into.definition = read_word(target + offsetof(detail::slot, definition));
-        into.side = side_number(read_word(target + offsetof(detail::slot, side)));
-    } else if ((tag & 3U) == tag_side) {
-        into.definition = read_word(target + offsetof(detail::side_record, definition));
-        into.side = side_number(target);
-    } else {
-        into.definition = target;
-    }
-}
-
 }  // namespace
 
 const detail::record* record_named(std::uint64_t word) noexcept {
@@ -154,7 +131,10 @@ bool look_at(const detail::record* own, walked_frame& into) noexcept {
     detail::promise_info promise;
     if (into.address == 0 || !read_promise(own, promise)) return false;
     into.flags = promise.flags;
-    settle(read_word(into.address + promise.tag_offset.load(std::memory_order_relaxed)), into);
+    const tag_facts tag =
+        read_tag(read_word(into.address + promise.tag_offset.load(std::memory_order_relaxed)));
+    into.definition = tag.definition;
+    into.side = tag.side;
     if (into.definition != reinterpret_cast<std::uint64_t>(&corodump_unnamed_v1)) return true;
     // Its destroy function names it, in the symbol table.
     const std::uint64_t code = read_word(into.address + sizeof(void*));

@@ -123,6 +123,20 @@ std::uint32_t side_number(std::uint64_t address) noexcept {
     return static_cast<std::uint32_t>(slab << side_bits | place.index);
 }
 
+tag_facts read_tag(std::uint64_t word) noexcept {
+    const std::uint64_t target = word & ~detail::tag_mask;
+    switch (word & detail::tag_mask) {
+        case 0:
+            return {.definition = target};
+        case detail::tag_slot:
+            return {.definition = read_word(target + offsetof(detail::slot, definition)),
+                    .side = side_number(read_word(target + offsetof(detail::slot, side)))};
+        default:
+            return {.definition = read_word(target + offsetof(detail::side_record, definition)),
+                    .side = side_number(target)};
+    }
+}
+
 std::uint64_t side_address(std::uint32_t number) noexcept {
     const std::size_t slab = number >> side_bits;
     const std::uint64_t base =

@@ -53,6 +53,13 @@ std::uint32_t read_holders(const resource_facts& of, std::uint32_t begin,
 [[nodiscard]] std::uint32_t side_number(std::uint64_t address) noexcept;
 [[nodiscard]] std::uint64_t side_address(std::uint32_t number) noexcept;
 
+/// What the word of a frame's tag says.
+struct tag_facts {
+    std::uint64_t definition = 0;
+    std::uint32_t side = model::no_index;
+};
+[[nodiscard]] tag_facts read_tag(std::uint64_t word) noexcept;
+
 struct side_facts {
     bool known = false;
     bool cancelled = false;

@@ -9,6 +9,7 @@
 #include "agent/base/safe_copy.hpp"
 #include "agent/sources/descriptions.hpp"
 #include "agent/sources/exception_references.hpp"
+#include "agent/sources/record_frame.hpp"
 #include "agent/sources/sides.hpp"
 #include "agent/sources/throw_stacks.hpp"
 
@@ -303,7 +304,7 @@ using corodump::detail::record;
 extern "C" {
 
 void corodump_failed_v1(record* own, const void* /*frame*/, const failure* what) noexcept {
-    if (!wanted.load(std::memory_order_acquire) || own == &corodump_sink_v1.tracked) return;
+    if (!wanted.load(std::memory_order_acquire) || is_sink(own)) return;
     if ((what->flags & corodump::detail::failure_is_cancellation) == 0) return fail(own, *what);
     cancellations[place_of_exception(what->exception)].store(what->exception, relaxed);
     note_outcome(own, side_task_cancelled);

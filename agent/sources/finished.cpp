@@ -8,6 +8,7 @@
 #include "agent/sources/failures.hpp"
 #include "agent/sources/frame_memory.hpp"
 #include "agent/sources/listeners.hpp"
+#include "agent/sources/record_frame.hpp"
 #include "agent/sources/sides.hpp"
 
 namespace corodump::sources {
@@ -39,7 +40,7 @@ finished_outcome outcome_of(const detail::record* own, const walked_frame& frame
 /// The task that this thread is inside of, other than the one that ends.
 void take_culprit(const detail::record* own, finished_facts& to) noexcept {
     const detail::record* const running = corodump_current_v1();
-    if (running == nullptr || running == own || running == &corodump_sink_v1.tracked) return;
+    if (running == nullptr || running == own || is_sink(running)) return;
     walked_frame chain[max_awaiters];
     const std::size_t length = walk_up(running, chain);
     if (length == 0) return;

@@ -89,6 +89,14 @@ slot_node* own_slots() noexcept {
     return static_cast<slot_node*>(pthread_getspecific(thread_key));
 }
 
+/// The thread is gone, and with it what it was inside of.
+void free_of_thread(loop_slot& slot) noexcept {
+    slot.began.store(0, relaxed);
+    slot.wait_ns.store(0, relaxed);
+    slot.mode.store(slot.mode.load(relaxed) & detail::loop_is_precise, relaxed);
+    slot.thread.store(0, std::memory_order_release);
+}
+
 /// The thread has ended: its slots are free for others.
 void detach(void* first) noexcept {
     corodump_loop_slot_v1 = &no_slot;
@@ -96,10 +104,7 @@ void detach(void* first) noexcept {
     for (auto* node = static_cast<slot_node*>(first); node != nullptr;) {
         slot_node* const next = node->next_of_thread;
         node->next_of_thread = nullptr;
-        node->slot.began.store(0, relaxed);
-        node->slot.wait_ns.store(0, relaxed);
-        node->slot.mode.store(node->slot.mode.load(relaxed) & detail::loop_is_precise, relaxed);
-        node->slot.thread.store(0, std::memory_order_release);
+        free_of_thread(node->slot);
         node = next;
     }
 }
@@ -113,13 +118,7 @@ void unlock_after_fork() noexcept {
 /// The child has one thread: the others' callbacks never end here.
 void repair_child() noexcept {
     pthread_mutex_unlock(&mutex);
-    for (std::size_t i = 0; i < slot_count(); ++i) {
-        loop_slot& slot = slot_at(i).slot;
-        slot.began.store(0, relaxed);
-        slot.wait_ns.store(0, relaxed);
-        slot.mode.store(slot.mode.load(relaxed) & detail::loop_is_precise, relaxed);
-        slot.thread.store(0, relaxed);
-    }
+    for (std::size_t i = 0; i < slot_count(); ++i) free_of_thread(slot_at(i).slot);
     const auto self = static_cast<std::int32_t>(syscall(SYS_gettid));
     for (slot_node* node = own_slots(); node != nullptr; node = node->next_of_thread)
         node->slot.thread.store(self, relaxed);

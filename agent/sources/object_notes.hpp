@@ -19,21 +19,9 @@
 #include <cstdint>
 
 #include "agent/sources/pool.hpp"
+#include "agent/sources/record_frame.hpp"
 
 namespace corodump::sources {
-
-[[nodiscard]] inline detail::slab_header* slab_of(const detail::record* own) noexcept {
-    return reinterpret_cast<detail::slab_header*>(reinterpret_cast<std::uintptr_t>(own) &
-                                                  ~(detail::slab_bytes - 1));
-}
-
-/// The frame of a record that lies in the pool.
-[[nodiscard]] inline std::uint64_t frame_of(const detail::record* of) noexcept {
-    if (slab_of(of)->kind != detail::slab_kind::slots) [[likely]]
-        return reinterpret_cast<std::uint64_t>(of + 1);
-    return reinterpret_cast<std::uint64_t>(
-        reinterpret_cast<const detail::slot*>(of)->frame.load(std::memory_order_relaxed));
-}
 
 /// The number of an object in its slab: a product instead of a division.
 [[nodiscard]] inline std::size_t number_of(const detail::slab_header& slab,

@@ -1,12 +1,10 @@
 #include "agent/sources/running_task.hpp"
 
-#include <corodump/detail/tracking.hpp>
-
 #include "agent/base/safe_copy.hpp"
 #include "agent/base/text.hpp"
 #include "agent/sources/descriptions.hpp"
 #include "agent/sources/frame_memory.hpp"
-#include "agent/sources/pool.hpp"
+#include "agent/sources/record_frame.hpp"
 #include "agent/sources/value_reader.hpp"
 #include "agent/symbols/demangle.hpp"
 
@@ -15,21 +13,12 @@ namespace {
 
 constexpr auto acquire = std::memory_order_acquire;
 
-/// Null: the record lies before its frame.
-const detail::slot* slot_of(const detail::record& record) noexcept {
-    const auto address = reinterpret_cast<std::uintptr_t>(&record);
-    const object_place place = place_of(address);
-    if (place.slab == nullptr || place.slab->kind != detail::slab_kind::slots) return nullptr;
-    return reinterpret_cast<const detail::slot*>(&record);
-}
-
-std::uint64_t side_of_frame(const detail::record& record, std::uint64_t frame) noexcept {
+std::uint32_t side_of_frame(const detail::record& record, std::uint64_t frame) noexcept {
     detail::promise_info info{};
     if (!base::safe_read(info, reinterpret_cast<std::uint64_t>(record.promise.load(acquire))) ||
         info.version != detail::layout_version)
-        return 0;
-    const std::uint64_t tag = read_word(frame + info.tag_offset.load(std::memory_order_relaxed));
-    return (tag & detail::tag_mask) == detail::tag_side ? tag & ~detail::tag_mask : 0;
+        return model::no_index;
+    return read_tag(read_word(frame + info.tag_offset.load(std::memory_order_relaxed))).side;
 }
 
 void read_function(std::uint64_t site_address, base::fixed_string<255>& into) noexcept {
@@ -48,16 +37,14 @@ running_task read_running(const detail::record& record) noexcept {
     running_task found;
     const std::uint32_t generation = record.generation.load(acquire);
     if (generation % 2 == 0) return found;
-    const detail::slot* const slot = slot_of(record);
-    const std::uint64_t frame = slot == nullptr
-                                    ? reinterpret_cast<std::uint64_t>(&record + 1)
-                                    : reinterpret_cast<std::uint64_t>(slot->frame.load(acquire));
+    const detail::slot* const slot = slot_of(&record);
+    const std::uint64_t frame = frame_of(&record);
     read_function(reinterpret_cast<std::uint64_t>(record.site.load(acquire)), found.function);
-    const std::uint64_t side = slot == nullptr
-                                   ? side_of_frame(record, frame)
-                                   : reinterpret_cast<std::uint64_t>(slot->side.load(acquire));
+    const std::uint32_t side =
+        slot == nullptr ? side_of_frame(record, frame)
+                        : side_number(reinterpret_cast<std::uint64_t>(slot->side.load(acquire)));
     char buffer[sizeof(detail::side_record)];
-    if (side != 0) found.name.assign(read_side(side_number(side), generation, buffer).name);
+    found.name.assign(read_side(side, generation, buffer).name);
     if (record.generation.load(acquire) != generation) return {};
     found.frame = frame;
     found.generation = generation;

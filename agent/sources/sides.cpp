@@ -4,21 +4,14 @@
 #include <cstring>
 #include <new>
 
-#include <corodump/detail/tracking.hpp>
-
 #include "agent/sources/pool.hpp"
+#include "agent/sources/record_frame.hpp"
 
 namespace corodump::sources {
 namespace {
 
 constexpr auto relaxed = std::memory_order_relaxed;
 constexpr std::size_t max_nodes = 1024;
-
-detail::slot* slot_of(detail::record* own) noexcept {
-    const auto* const slab = reinterpret_cast<const detail::slab_header*>(
-        reinterpret_cast<std::uintptr_t>(own) & ~(detail::slab_bytes - 1));
-    return slab->kind == detail::slab_kind::slots ? reinterpret_cast<detail::slot*>(own) : nullptr;
-}
 
 detail::side_record* make_side(detail::record* own, const void* definition) noexcept {
     void* const memory = take_side();
@@ -80,12 +73,8 @@ void end_side(detail::side_record* side) noexcept {
 
 detail::frame_tag* tag_of(detail::record* own) noexcept {
     const detail::promise_info* const promise = own->promise.load(relaxed);
-    if (promise == nullptr || own == &corodump_sink_v1.tracked) return nullptr;
-    detail::slot* const outside = slot_of(own);
-    char* const frame = outside != nullptr
-                            ? static_cast<char*>(const_cast<void*>(outside->frame.load(relaxed)))
-                            : reinterpret_cast<char*>(own + 1);
-    return reinterpret_cast<detail::frame_tag*>(frame + promise->tag_offset.load(relaxed));
+    if (promise == nullptr || is_sink(own)) return nullptr;
+    return reinterpret_cast<detail::frame_tag*>(frame_of(own) + promise->tag_offset.load(relaxed));
 }
 
 detail::side_record* side_of(detail::record* own) noexcept {

@@ -6,6 +6,8 @@
 #include <algorithm>
 #include <atomic>
 
+#include "agent/sources/record_frame.hpp"
+
 namespace corodump::sources {
 namespace {
 
@@ -45,7 +47,7 @@ void identify(const detail::loop_slot& slot, std::int64_t now_ns, identity_type&
 void identify(const thread_node& node, identity_type& into) noexcept {
     const detail::record* const record = record_of_running(node.state.running.load(acquire));
     set(into, 0, 0, 0);
-    if (record == nullptr || record == &corodump_sink_v1.tracked) return;
+    if (record == nullptr || is_sink(record)) return;
     const std::uint64_t generation = record->generation.load(acquire);
     if (generation % 2 == 0) return;
     set(into, reinterpret_cast<std::uintptr_t>(record),

@@ -170,6 +170,9 @@ static_assert(sizeof(slot) == 80);
 struct frame_tag {
     std::atomic<std::uintptr_t> word{0};
 };
+inline constexpr std::uintptr_t tag_slot = 1;
+inline constexpr std::uintptr_t tag_side = 2;
+inline constexpr std::uintptr_t tag_mask = 3;
 
 /// What the agent keeps of each of a slab's objects.
 enum slab_note : std::uint8_t { note_of_birth = 0, note_of_context = 1, note_of_profile = 2 };

@@ -17,10 +17,6 @@ namespace corodump {
 inline namespace abi_v1 {
 namespace detail {
 
-inline constexpr std::uintptr_t tag_slot = 1;
-inline constexpr std::uintptr_t tag_side = 2;
-inline constexpr std::uintptr_t tag_mask = 3;
-
 /// The address of a source_location's static data: one word, where the object is one word.
 [[nodiscard]] inline const void* site_of(std::source_location where) noexcept {
     static_assert(sizeof(where) == sizeof(const void*));
