@@ -201,48 +201,47 @@ private:
             number("CORODUMP_STALL_THRESHOLD_MS", stall_range, out_.values.stall_threshold_ms);
     }
 
-    void creation_stacks() {
-        const std::string_view given = value("CORODUMP_CREATION_STACKS");
-        if (given.empty()) return;
-        const std::string word = lowered(given);
-        if (word == "off" || word == "none" || word == "0")
-            out_.values.creation_stacks = stack_tracing::off;
-        else if (word == "sampled")
-            out_.values.creation_stacks = stack_tracing::sampled;
-        else if (word == "all")
-            out_.values.creation_stacks = stack_tracing::all;
-        else
-            problem("CORODUMP_CREATION_STACKS", given, "it must be off, sampled or all");
-    }
-
-    void finished() {
-        const std::string_view given = value("CORODUMP_FINISHED");
-        if (given.empty()) return;
-        const std::string word = lowered(given);
-        if (word == "off" || word == "0")
-            out_.values.finished = finished_tasks::off;
-        else if (word == "entries")
-            out_.values.finished = finished_tasks::entries;
-        else if (word == "all")
-            out_.values.finished = finished_tasks::all;
-        else
-            problem("CORODUMP_FINISHED", given, "it must be off, entries or all");
-    }
-
-    void yes_or_no(const char* name, bool& into) {
+    template <class Value>
+    struct word_for {
+        std::string_view word;
+        Value value;
+    };
+    template <class Value>
+    void one_of(const char* name, std::initializer_list<word_for<Value>> words,
+                std::string_view otherwise, Value& into) {
         const std::string_view given = value(name);
         if (given.empty()) return;
         const std::string word = lowered(given);
-        const auto is_one_of = [&word](std::initializer_list<std::string_view> words) {
-            return std::find(words.begin(), words.end(), word) != words.end();
-        };
-        if (is_one_of({"1", "true", "yes", "on"})) {
-            into = true;
-        } else if (is_one_of({"0", "false", "no", "off"})) {
-            into = false;
-        } else {
-            problem(name, given, "it must be 1 or 0");
-        }
+        const auto found = std::find_if(words.begin(), words.end(),
+                                        [&word](const auto& one) { return one.word == word; });
+        if (found == words.end()) return problem(name, given, otherwise);
+        into = found->value;
+    }
+
+    void creation_stacks() {
+        using enum stack_tracing;
+        one_of("CORODUMP_CREATION_STACKS",
+               {{"off", off}, {"none", off}, {"0", off}, {"sampled", sampled}, {"all", all}},
+               "it must be off, sampled or all", out_.values.creation_stacks);
+    }
+
+    void finished() {
+        using enum finished_tasks;
+        one_of("CORODUMP_FINISHED", {{"off", off}, {"0", off}, {"entries", entries}, {"all", all}},
+               "it must be off, entries or all", out_.values.finished);
+    }
+
+    void yes_or_no(const char* name, bool& into) {
+        one_of(name,
+               {{"1", true},
+                {"true", true},
+                {"yes", true},
+                {"on", true},
+                {"0", false},
+                {"false", false},
+                {"no", false},
+                {"off", false}},
+               "it must be 1 or 0", into);
     }
 
     environment_reader get_;

@@ -1,4 +1,5 @@
 #include "agent/symbols/dwarf_cursor.hpp"
+
 #include <cstddef>
 #include <cstdint>
 
@@ -33,7 +34,8 @@ std::uint64_t extend(std::int64_t value) noexcept {
 
 }  // namespace
 
-std::uint64_t dwarf_cursor::uleb() noexcept {
+template <bool Signed>
+std::uint64_t dwarf_cursor::leb() noexcept {
     std::uint64_t value = 0;
     unsigned shift = 0;
     std::uint8_t byte = 0;
@@ -42,20 +44,15 @@ std::uint64_t dwarf_cursor::uleb() noexcept {
         if (shift < 64) value |= std::uint64_t{byte & 0x7fU} << shift;
         shift += 7;
     } while ((byte & 0x80U) != 0);
+    if (Signed && shift < 64 && (byte & 0x40U) != 0) value |= ~std::uint64_t{0} << shift;
     return value;
 }
 
+std::uint64_t dwarf_cursor::uleb() noexcept {
+    return leb<false>();
+}
 std::int64_t dwarf_cursor::sleb() noexcept {
-    std::uint64_t value = 0;
-    unsigned shift = 0;
-    std::uint8_t byte = 0;
-    do {
-        byte = u8();
-        if (shift < 64) value |= std::uint64_t{byte & 0x7fU} << shift;
-        shift += 7;
-    } while ((byte & 0x80U) != 0);
-    if (shift < 64 && (byte & 0x40U) != 0) value |= ~std::uint64_t{0} << shift;
-    return static_cast<std::int64_t>(value);
+    return static_cast<std::int64_t>(leb<true>());
 }
 
 void dwarf_cursor::jump(std::int64_t distance) noexcept {

@@ -62,6 +62,9 @@ public:
     std::uint64_t pointer_value(std::uint8_t encoding) noexcept;
 
 private:
+    /// LEB128, little-endian groups of 7 bits.
+    template <bool Signed>
+    std::uint64_t leb() noexcept;
     bool take(std::uint64_t count) noexcept {
         if (failed_ || count > bytes_.size() - at_) {
             failed_ = true;
