@@ -11,16 +11,13 @@ namespace corodump::sources {
 int stack_depot::reserve(std::size_t bytes) noexcept {
     if (memory_ != nullptr) return 0;
     bytes = std::min(bytes, max_bytes);
-    constexpr std::size_t table_bytes = buckets * sizeof(std::atomic<std::uint32_t>);
-    if (bytes <= table_bytes) return EINVAL;
+    if (bytes <= head_bytes) return EINVAL;
     void* const mapped = mmap(nullptr, bytes, PROT_READ | PROT_WRITE,
                               MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
     if (mapped == MAP_FAILED) return errno;
     units_ = static_cast<std::uint32_t>(bytes / unit_bytes);
-    used_.store(table_bytes / unit_bytes, std::memory_order_relaxed);
-    // Fresh memory is zero: empty buckets.
-    heads_ = static_cast<std::atomic<std::uint32_t>*>(mapped);
-    memory_ = static_cast<char*>(mapped);
+    used_.store(head_units, std::memory_order_relaxed);
+    memory_ = static_cast<char*>(mapped);  // fresh memory is zero: empty buckets
     return 0;
 }
 
@@ -39,8 +36,7 @@ std::uint32_t stack_depot::find(std::uint32_t from, std::uint32_t until,
 std::uint32_t stack_depot::keep(std::span<const std::uintptr_t> stack,
                                 std::uint64_t hash) noexcept {
     if (memory_ == nullptr || stack.empty() || stack.size() > max_depth) return 0;
-    std::atomic<std::uint32_t>& head = heads_[hash >> 48U];
-    static_assert(buckets == std::size_t{1} << 16U);
+    std::atomic<std::uint32_t>& head = head_of(hash);
     // Acquire: pairs with add()'s release; who sees the entry sees what is in it.
     const std::uint32_t first = head.load(std::memory_order_acquire);
     const std::uint32_t found = find(first, 0, stack, hash);
@@ -83,8 +79,8 @@ std::uint32_t stack_depot::take_units(std::uint32_t count) noexcept {
 }
 
 std::span<const std::uintptr_t> stack_depot::stack_of(std::uint32_t id) const noexcept {
-    constexpr std::uint32_t first = buckets * sizeof(std::atomic<std::uint32_t>) / unit_bytes;
-    if (memory_ == nullptr || id < first || id >= used_.load(std::memory_order_relaxed)) return {};
+    if (memory_ == nullptr || id < head_units || id >= used_.load(std::memory_order_relaxed))
+        return {};
     const entry& here = *at(id);
     return {here.frames, std::min<std::size_t>(here.depth, max_depth)};
 }

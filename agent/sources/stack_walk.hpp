@@ -19,6 +19,13 @@ namespace corodump::sources {
 struct walked {
     std::size_t depth = 0;
     std::uint64_t hash = 0;  ///< of the addresses
+
+    void add(std::uintptr_t address, std::span<std::uintptr_t> into) noexcept {
+        into[depth++] = address;
+        // Slower to compute than to wait for the next load, and well spread where it matters: in
+        // the high bits.
+        hash = (hash ^ address) * 0x9e3779b97f4a7c15U;
+    }
 };
 
 /// Return addresses, innermost first. A sanitizer would take what lies around locals for a mistake.
@@ -32,10 +39,7 @@ __attribute__((no_sanitize("address", "undefined"))) inline walked walk_stack(
         const std::uintptr_t next = pair[0];
         const std::uintptr_t address = pair[1];
         if (address == 0) break;
-        into[result.depth++] = address;
-        // Slower to compute than to wait for the next load, and well spread where it matters: in
-        // the high bits.
-        result.hash = (result.hash ^ address) * 0x9e3779b97f4a7c15U;
+        result.add(address, into);
         if (next <= from) break;
         from = next;
     }

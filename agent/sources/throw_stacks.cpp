@@ -1,31 +1,23 @@
 #include "agent/sources/throw_stacks.hpp"
 
-#include <algorithm>
 #include <atomic>
 
 #include "agent/base/safe_copy.hpp"
 #include "agent/sources/layout.hpp"
+#include "agent/sources/stack_depot.hpp"
+#include "agent/sources/stack_walk.hpp"
 
 namespace corodump::sources {
 namespace {
 
-constexpr std::uint32_t max_stacks = 4096;  // a power of two
-constexpr unsigned max_probes = 32;
 constexpr std::size_t window_words = 512;
 constexpr unsigned max_windows = 8;
 constexpr unsigned id_bits = 16;
 
-struct kept_stack {
-    std::atomic<std::uint64_t> hash;  ///< 0: free; written last
-    std::atomic<std::uint32_t> taken;
-    std::uint32_t depth;
-    std::uint64_t frames[max_throw_frames];
-};
-
-// Static, zero until used.
-kept_stack stacks[max_stacks];
+// Static, zero until used: an exception may be thrown before there is an agent.
+alignas(stack_depot::unit_bytes) char room[stack_depot::unit_bytes << (id_bits - 1)];
+constinit stack_depot depot(room);
 std::atomic<std::uint64_t> thrown[1024];  ///< exception's address << 16 | id
-std::atomic<std::uint64_t> dropped{0};
 std::atomic<bool> wanted{true};
 
 std::atomic<std::uint64_t>& place_of_throw(const void* exception) noexcept {
@@ -33,11 +25,13 @@ std::atomic<std::uint64_t>& place_of_throw(const void* exception) noexcept {
     return thrown[(address >> 4U) * 0x9e3779b97f4a7c15U >> 54U];
 }
 
-/// A copy of some of the stack, so that a chain that leads astray meets no fault.
+/// A copy of some of the stack, so that a chain that leads astray meets no fault. walk_stack() is
+/// faster, but has to know where the stack ends: what throws may be a fiber, or a signal handler.
 class stack_window {
 public:
     bool read_pair(std::uint64_t at, std::uint64_t& next, std::uint64_t& address) noexcept {
-        if (at < begin_ || at + 16 > begin_ + 8 * count_) {
+        // No sum, which a wild address would overflow.
+        if (at < begin_ || count_ < 2 || at - begin_ > 8 * (count_ - 2)) {
             if (++windows_ > max_windows) return false;
             begin_ = at;
             count_ = base::safe_copy(words_, at, sizeof words_) / 8;
@@ -50,45 +44,24 @@ public:
 
 private:
     std::uint64_t words_[window_words];
-    std::uint64_t begin_ = 1;
+    std::uint64_t begin_ = 0;
     std::size_t count_ = 0;
     unsigned windows_ = 0;
 };
 
-std::size_t walk(const void* frame_pointer, std::uint64_t (&into)[max_throw_frames]) noexcept {
+walked walk(const void* frame_pointer, std::span<std::uintptr_t> into) noexcept {
     stack_window stack;
-    std::size_t depth = 0;
+    walked found;
     auto at = reinterpret_cast<std::uint64_t>(frame_pointer);
     std::uint64_t next = 0;
     std::uint64_t address = 0;
-    while (depth < max_throw_frames && at % 8 == 0 && stack.read_pair(at, next, address)) {
+    while (found.depth < into.size() && at % 8 == 0 && stack.read_pair(at, next, address)) {
         if (address < 4096) break;
-        into[depth++] = address;
+        found.add(address, into);
         if (next <= at) break;
         at = next;
     }
-    return depth;
-}
-
-std::uint32_t keep(std::span<const std::uint64_t> frames) noexcept {
-    std::uint64_t hash = frames.size();
-    for (const std::uint64_t frame : frames) hash = (hash ^ frame) * 0x9e3779b97f4a7c15U;
-    hash |= 1U;
-    for (unsigned i = 0; i < max_probes; ++i) {
-        const auto place = static_cast<std::uint32_t>(((hash >> 40U) + i) % max_stacks);
-        kept_stack& at = stacks[place];
-        const std::uint64_t there = at.hash.load(std::memory_order_acquire);
-        if (there == hash && std::ranges::equal(frames, std::span(at.frames).first(at.depth)))
-            return place + 1;
-        std::uint32_t expected = 0;
-        if (there != 0 || !at.taken.compare_exchange_strong(expected, 1)) continue;
-        at.depth = static_cast<std::uint32_t>(frames.size());
-        std::ranges::copy(frames, at.frames);
-        at.hash.store(hash, std::memory_order_release);  // partner: the load above, and readers
-        return place + 1;
-    }
-    dropped.fetch_add(1, std::memory_order_relaxed);
-    return 0;
+    return found;
 }
 
 }  // namespace
@@ -98,15 +71,13 @@ void note_throws(bool on) noexcept {
 }
 
 std::uint32_t note_stack(const void* frame_pointer) noexcept {
-    std::uint64_t frames[max_throw_frames];
-    const std::size_t depth = walk(frame_pointer, frames);
-    return depth == 0 ? 0 : keep({frames, depth});
+    std::uintptr_t frames[max_throw_frames];
+    const walked found = walk(frame_pointer, frames);
+    return depot.keep(std::span(frames).first(found.depth), found.hash);
 }
 
 std::span<const std::uint64_t> frames_of_throw(std::uint32_t id) noexcept {
-    if (id == 0 || id > max_stacks || stacks[id - 1].hash.load(std::memory_order_acquire) == 0)
-        return {};
-    return std::span(stacks[id - 1].frames).first(stacks[id - 1].depth);
+    return depot.stack_of(id);
 }
 
 std::uint32_t stack_of_throw(const void* exception) noexcept {
@@ -118,7 +89,7 @@ std::uint32_t stack_of_throw(const void* exception) noexcept {
 }
 
 std::uint64_t throw_stacks_dropped() noexcept {
-    return dropped.load(std::memory_order_relaxed);
+    return depot.refused();
 }
 
 }  // namespace corodump::sources

@@ -5,12 +5,11 @@
 //                                                     v
 //   exception's address ──hash──> [address, id]  one word: a later throw overwrites
 //
-// Equal stacks are kept once. What is not in use costs nothing: without corodump::throws nobody
-// calls corodump_thrown_v1.
+// Equal stacks are kept once (stack_depot.hpp). What is not in use costs nothing: without
+// corodump::throws nobody calls corodump_thrown_v1.
 //
-// Threads: note by any, read by any. Signals: safe. Blocks: never (one process_vm_readv of the own
-// stack, in place of trusting its bounds). Errors: id 0, counted. Bounds: 4,096 stacks of 32
-// frames.
+// Threads: note by any, read by any. Signals: safe. Blocks: never (process_vm_readv of the own stack,
+// in place of trusting its bounds). Errors: id 0, counted. Bounds: some 5,700 stacks of 32 frames.
 #pragma once
 
 #include <cstddef>
@@ -25,7 +24,7 @@ void note_throws(bool wanted) noexcept;
 /// The return addresses from this frame pointer up, innermost first. 0: none, or no room.
 [[nodiscard]] std::uint32_t note_stack(const void* frame_pointer) noexcept;
 /// Empty: no such stack.
-[[nodiscard]] std::span<const std::uint64_t> frames_of_throw(std::uint32_t id) noexcept;
+[[nodiscard]] std::span<const std::uintptr_t> frames_of_throw(std::uint32_t id) noexcept;
 /// The stack noted for this exception; 0: none.
 [[nodiscard]] std::uint32_t stack_of_throw(const void* exception) noexcept;
 /// Stacks for which there was no room.

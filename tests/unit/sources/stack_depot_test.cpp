@@ -37,6 +37,19 @@ addresses read(const stack_depot& from, std::uint32_t id) {
     return {stack.begin(), stack.end()};
 }
 
+TEST(StackDepot, ServesFromMemoryThatItIsGiven) {
+    alignas(stack_depot::unit_bytes) static char
+        memory[stack_depot::head_bytes + 2 * stack_depot::unit_bytes];
+    stack_depot depot(memory);
+    const std::uint32_t first = keep(depot, stack_number(1));
+    const std::uint32_t second = keep(depot, stack_number(2));
+    EXPECT_EQ(read(depot, first), stack_number(1));
+    EXPECT_EQ(read(depot, second), stack_number(2));
+    EXPECT_EQ(keep(depot, stack_number(3)), 0U);
+    EXPECT_EQ(depot.refused(), 1U);
+    EXPECT_EQ(keep(depot, stack_number(1)), first);
+}
+
 TEST(StackDepot, KeepsEachStackOnce) {
     stack_depot depot;
     ASSERT_EQ(depot.reserve(), 0);
