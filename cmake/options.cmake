@@ -8,8 +8,11 @@ option(CORODUMP_BUILD_EXAMPLES "Build docs/examples" ${PROJECT_IS_TOP_LEVEL})
 option(CORODUMP_WITH_ASIO "Provide corodump::asio, and test it" ON)
 option(CORODUMP_WITH_SPDLOG "Log through spdlog; without it the agent writes its lines itself" ON)
 option(CORODUMP_WERROR "Treat compiler warnings in corodump's own code as errors" OFF)
-set(CORODUMP_TEST_ROOMS "" CACHE STRING
-    "Rooms whose unit tests are built; empty: all. A second compiler or sanitizer need not repeat all")
+# A second compiler or sanitizer need not repeat all each time; empty: all, as `./dev test --all` has it.
+set(CORODUMP_TEST_ROOMS "" CACHE STRING "Rooms whose unit tests are built; empty: all")
+set(CORODUMP_TEST_INTEGRATION "" CACHE STRING
+    "Integration tests that are built, a regular expression of their names; empty: all")
+set(CORODUMP_TEST_CHAOS "" CACHE STRING "The same for tests/chaos")
 set(CORODUMP_HOST_OPTIONS "" CACHE STRING
     "Compiler options for the integration tests alone, as a service might use them: -O0;-fno-rtti")
 

@@ -36,6 +36,13 @@ function(corodump_discover target label timeout)
         PROPERTIES LABELS ${label} TIMEOUT ${timeout} ${ARGN})
 endfunction()
 
+# Asio 1.22 knows coroutines of GCC's and of older clangs' only.
+function(corodump_asio_options target tier)
+    if(tier MATCHES "standalone")
+        target_compile_definitions(${target} PRIVATE ASIO_HAS_CO_AWAIT=1 ASIO_HAS_STD_COROUTINE=1)
+    endif()
+endfunction()
+
 # corodump_precompile(<target> <tier>): the target begins with tests/precompiled.hpp as the tier, a
 # target of include/, compiles it.
 #
@@ -46,22 +53,23 @@ function(corodump_precompile target tier)
     set(maker precompiled_${tier})
     set(header "${CMAKE_BINARY_DIR}/tests/${maker}/precompiled.hpp")
     if(NOT TARGET ${maker})
-        set(source "${PROJECT_SOURCE_DIR}/tests/precompiled.hpp")
-        configure_file("${source}" "${header}" COPYONLY)
-        file(WRITE "${header}.cpp.in" "#include \"${source}\"\n")
-        configure_file("${header}.cpp.in" "${header}.cpp" COPYONLY)
+        set(asio_includes)
+        if(tier MATCHES "asio")
+            set(asio "boost/asio")
+            if(tier MATCHES "standalone")
+                set(asio "asio")
+            endif()
+            string(CONCAT asio_includes "#include <${asio}.hpp>\n"
+                          "#include <${asio}/experimental/awaitable_operators.hpp>")
+        endif()
+        configure_file("${PROJECT_SOURCE_DIR}/tests/precompiled.hpp.in" "${header}" @ONLY)
+        file(CONFIGURE OUTPUT "${header}.cpp" CONTENT "#include \"${header}\"\n" @ONLY)
         add_library(${maker} OBJECT "${header}.cpp")
         target_link_libraries(
             ${maker} PRIVATE corodump_test_options ${tier} nlohmann_json::nlohmann_json
                              GTest::gtest)
+        corodump_asio_options(${maker} ${tier})
         target_compile_options(${maker} PRIVATE -x c++-header ${CORODUMP_TEST_OPTIMIZATION})
-        if(tier MATCHES "asio_standalone")
-            target_compile_definitions(
-                ${maker} PRIVATE CORODUMP_PRECOMPILE_ASIO ASIO_HAS_CO_AWAIT=1
-                                 ASIO_HAS_STD_COROUTINE=1)
-        elseif(tier MATCHES "asio")
-            target_compile_definitions(${maker} PRIVATE CORODUMP_PRECOMPILE_BOOST_ASIO)
-        endif()
         if(CMAKE_CXX_COMPILER_ID STREQUAL "GNU")
             set(compiled "${header}.gch")
         else()
