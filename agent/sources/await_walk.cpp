@@ -2,9 +2,9 @@
 
 #include <algorithm>
 
-#include "agent/base/safe_copy.hpp"
 #include "agent/sources/descriptions.hpp"
 #include "agent/sources/frame_memory.hpp"
+#include "agent/sources/image_facts.hpp"
 #include "agent/sources/pool.hpp"
 #include "agent/sources/record_frame.hpp"
 
@@ -15,12 +15,13 @@ constexpr std::size_t max_promise_words = 64;
 constexpr std::size_t max_awaiter_words = 32;
 constexpr std::size_t max_slots = 16384;
 
-/// A promise type's facts, out of an image that may be gone where the record was not live after
-/// all.
+constinit image_facts<detail::promise_info> promises;
+constinit image_facts<detail::awaitable_info> awaitables;
+
 bool read_promise(const detail::record* of, detail::promise_info& into) noexcept {
     const auto address =
         reinterpret_cast<std::uint64_t>(of->promise.load(std::memory_order_acquire));
-    return address != 0 && base::safe_read(into, address) && into.version == detail::layout_version;
+    return promises.read(address, into) && into.version == detail::layout_version;
 }
 
 bool is_live(const detail::record* one) noexcept {
@@ -71,8 +72,7 @@ bool awaiter_names(const detail::record* parent, const detail::record* child) no
     detail::awaitable_info what;
     const auto info =
         reinterpret_cast<std::uint64_t>(parent->awaitable.load(std::memory_order_acquire));
-    if (awaiter == 0 || info == 0 || !base::safe_read(what, info) ||
-        what.version != detail::layout_version)
+    if (awaiter == 0 || !awaitables.read(info, what) || what.version != detail::layout_version)
         return false;
     const std::uint64_t begin = what.is_reference != 0 ? read_word(awaiter) : awaiter;
     std::uint64_t words[max_awaiter_words];
