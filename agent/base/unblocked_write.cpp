@@ -6,7 +6,8 @@
 //             opened anew through /proc with O_NONBLOCK: a description of our own, same pipe.
 //             Where that is not allowed: poll, then write.
 //   terminal  opened anew likewise, since poll promises room for one byte only (tty(4) flow
-//   control). file      plain write.
+//             control).
+//   file      plain write.
 // On poll and pipes: POSIX promises only that one byte fits. Linux says POLLOUT when a whole page
 // slot of the ring is free, and a write of at most PIPE_BUF (4,096, at most a page) needs no more
 // than one slot, so poll + write suffices unless another writer comes in between. That window is

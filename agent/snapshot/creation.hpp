@@ -1,9 +1,10 @@
 // The creations of a dump: for each task who created it, and the stacks that tasks were created on.
 //
-//   roots ── own frame ── births ──> creator's frame ──> its task       take: right after the
-//   chains
-//                           └──> stack ids, counted, most tasks first
-//   stack ids ── depot ──> addresses ──> native frames                  name: after the threads
+//   take, right after the chains:
+//     roots ── own frame ── births ─┬─> creator's frame ──> its task
+//                                   └─> stack ids, counted, most tasks first
+//   name, after the threads:
+//     stack ids ── depot ──> addresses ──> native frames
 //
 // Threads: watchdog only. Signals: unsafe. Blocks: name, on the file system of the images.
 // Errors: less, and counted. Bounds: max_stacks stacks are shown; a dump's deadline ends the

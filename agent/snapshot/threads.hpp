@@ -4,9 +4,8 @@
 // The last and riskiest part of a snapshot, so it has a deadline of its own, and whatever does not
 // come in time is missing with a reason. For each thread, in this order:
 //
-//   blocked     /proc tells sp and pc ─> stack copied without a signal ─> unwound     (no_signal)
-//   runs, or    asked by a signal to copy registers and stack ─> unwound                 (signal)
-//   cut short
+//   blocked            /proc tells sp and pc ─> stack copied without a signal ─> unwound (no_signal)
+//   runs, or cut short asked by a signal to copy registers and stack ─> unwound (signal)
 //
 // Images are read before and after: a stack that leads into one which was unmapped in between is
 // cut there, since its tables and names may be those of another image by now.

@@ -2,8 +2,7 @@
 // as it would have without us.
 //
 //   std::terminate ──> dump, wait ──> the handler that was there before
-//   SIGSEGV, SIGBUS, SIGFPE, SIGILL, SIGABRT ──> dump, wait ──> the disposition that was there
-//   before
+//   SIGSEGV, SIGBUS, SIGFPE, SIGILL, SIGABRT ──> dump, wait ──> the disposition that was there before
 //        a fault: return, and the instruction faults again
 //        a signal that was sent: queued once more with the same siginfo, delivered on return
 //

@@ -35,8 +35,7 @@ void before_fork() noexcept {
     if (!signal_installed()) return;
     const int saved_errno = errno;
     const unsigned long threads = thread_count();
-    // Written by each of several threads that fork at once; each then says the same: there are
-    // more.
+    // Written by each of several threads that fork at once; each then says that there are more.
     // An orphan that forks hands on the locks it was itself forked with.
     const bool inherited = is_orphaned() && hooks.parent_had_threads;
     const bool others = inherited || threads == 0 || threads > own_thread_count() + 1;

@@ -2,9 +2,9 @@
 // they are, how long their callbacks take, and while one is blocked, where.
 //
 //   boost::asio::io_context io;
-//   corodump::asio_loop_monitor monitor(io, "main");   // a heartbeat: is the loop late, or
-//   blocked? tcp::acceptor acceptor(monitor.executor(), ...);   // its callbacks are timed one by
-//   one monitor.run();                                     // instead of io.run()
+//   corodump::asio_loop_monitor monitor(io, "main");      // a heartbeat: is the loop late, or blocked?
+//   tcp::acceptor acceptor(monitor.executor(), endpoint); // its callbacks are timed one by one
+//   monitor.run();                                        // instead of io.run()
 //
 // Asio has no hook around each callback that leaves the layout of its types alone, so there are
 // three ways to see them, each by itself or together:
@@ -14,9 +14,8 @@
 //   executor()     wraps the context's executor: what runs by it is one timed callback. For I/O
 //                  objects, co_spawn, post, strands. For a thread_pool, each thread by itself.
 //   run()          io_context only: what is ready is run callback by callback, each timed. Asio
-//   waits
-//                  and runs the next callback in one call: of that one only what goes beyond the
-//                  longest wait is counted, unless it runs by executor().
+//                  waits and runs the next callback in one call: of that one only what goes beyond
+//                  the longest wait is counted, unless it runs by executor().
 //
 // The heartbeat is work for its loop: io.run() and thread_pool::join() do not return while it
 // lasts, though all else is done. run() here ends it and needs none. Otherwise call stop(), which

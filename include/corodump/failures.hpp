@@ -1,10 +1,10 @@
 // What a service can say of failures, and be told: exceptions that leave a coroutine and that
 // nobody gets to see. docs/failures.md says what counts as seen.
 //
-//     corodump::on_unobserved_failure([](const corodump::unobserved_failure& lost, void*) noexcept
-//     {
-//         metrics.lost_exceptions.add(1, lost.type);
-//     });
+//     void count(const corodump::unobserved_failure& lost, void* metrics) noexcept {
+//         static_cast<service_metrics*>(metrics)->lost_exceptions.add(1, lost.type);
+//     }
+//     corodump::on_unobserved_failure(count, &metrics);
 //
 // Threads: any. Signals: unsafe. Blocks: never.
 #pragma once
