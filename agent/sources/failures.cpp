@@ -303,7 +303,7 @@ using corodump::detail::record;
 
 extern "C" {
 
-void corodump_failed_v1(record* own, const void* /*frame*/, const failure* what) noexcept {
+void corodump_failed_v1(record* own, const failure* what) noexcept {
     if (!wanted.load(std::memory_order_acquire) || is_sink(own)) return;
     if ((what->flags & corodump::detail::failure_is_cancellation) == 0) return fail(own, *what);
     cancellations[place_of_exception(what->exception)].store(what->exception, relaxed);
@@ -311,7 +311,7 @@ void corodump_failed_v1(record* own, const void* /*frame*/, const failure* what)
 }
 
 /// Whoever takes the exception refers to it: the promise, or what the promise hands it to.
-void corodump_stored_v1(record* own, const void* /*frame*/) noexcept {
+void corodump_stored_v1(record* own) noexcept {
     if (!wanted.load(std::memory_order_acquire)) return;
     const std::uint64_t number = held_by(own, generation_of(own));
     if (number == failure_ring::no_number) return;

@@ -33,10 +33,9 @@ struct promise_adapter {
     /// Bytes of the last argument, a completion handler that leads to the awaiting task; 0: none.
     static constexpr std::size_t handler_bytes = 0;
     // Where they exist:
-    //   static bool says_cancelled() noexcept     in a handler: the exception is of an operation
-    //   that
-    //                                             was cancelled
-    //   static const void* promise_in(E& operand) of an entry: the promise of what it awaits
+    //   static bool says_cancelled() noexcept      in a handler: the exception is of an operation
+    //                                              that was cancelled
+    //   static const void* promise_in(E& operand)  of an entry: the promise of what it awaits
     /// Offset of the caller's address in the promise, -1: not known, it is looked for.
     template <class Tracked>
     static constexpr std::int32_t continuation_offset() noexcept {
@@ -156,12 +155,12 @@ public:
         note_failure(own);
         if constexpr (noexcept(base::unhandled_exception())) {
             base::unhandled_exception();
-            detail::note_stored(own, corodump_frame());
+            detail::note_stored(own);
         } else {
             // Rethrown out of resume(): the coroutine counts as suspended at its end.
             CORODUMP_TRY {
                 base::unhandled_exception();
-                detail::note_stored(own, corodump_frame());
+                detail::note_stored(own);
             }
             CORODUMP_CATCH_ALL {
                 detail::note_observed(own);
@@ -251,9 +250,9 @@ private:
 
     void note_failure(detail::record* own) noexcept {
         if constexpr (requires { adapter::says_cancelled(); })
-            detail::note_failure(own, corodump_frame(), adapter::says_cancelled());
+            detail::note_failure(own, adapter::says_cancelled());
         else
-            detail::note_failure(own, corodump_frame());
+            detail::note_failure(own);
     }
 
     template <class V>

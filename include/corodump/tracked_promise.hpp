@@ -90,7 +90,7 @@ protected:
     }
     void track_failure() noexcept {
         own()->awaitable.store(&detail::failed_info, std::memory_order_release);
-        detail::note_failure(own(), frame());
+        detail::note_failure(own());
     }
     /// What an own await_transform returned before: an rvalue is moved into the frame, an lvalue is
     /// referred to.

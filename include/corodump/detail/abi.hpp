@@ -292,10 +292,10 @@ CORODUMP_API corodump::detail::side_record* corodump_side_v1(corodump::detail::r
 
 /// An exception leaves the coroutine of this record. In its handler, before the promise has it.
 /// What follows may be left out; what it would have told is then unknown.
-CORODUMP_API void corodump_failed_v1(corodump::detail::record* own, const void* frame,
+CORODUMP_API void corodump_failed_v1(corodump::detail::record* own,
                                      const corodump::detail::failure* what) noexcept;
 /// The promise has had it, still in the handler.
-CORODUMP_API void corodump_stored_v1(corodump::detail::record* own, const void* frame) noexcept;
+CORODUMP_API void corodump_stored_v1(corodump::detail::record* own) noexcept;
 /// Somebody got the exception: the coroutine `by`, which may throw it on, or the program itself.
 CORODUMP_API void corodump_observed_v1(corodump::detail::record* by,
                                        const void* exception) noexcept;

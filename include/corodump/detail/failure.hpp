@@ -40,7 +40,7 @@ namespace detail {
 
 /// In a handler. `cancelled`: what the adapter of a library knows of its own exceptions.
 [[gnu::noinline, gnu::cold, gnu::visibility("hidden")]] inline void note_failure(
-    record* own, const void* frame, bool cancelled = false) noexcept {
+    record* own, bool cancelled = false) noexcept {
     // Not held meanwhile: the agent counts who holds it.
     const void* const exception = address_of(std::current_exception());
     failure what{sizeof(failure), cancelled ? std::uint32_t{failure_is_cancellation} : 0U,
@@ -52,18 +52,18 @@ namespace detail {
     } catch (const std::system_error& error) {
         what.message = error.what();
         if (error.code() == std::errc::operation_canceled) what.flags |= failure_is_cancellation;
-        corodump_failed_v1(own, frame, &what);
+        corodump_failed_v1(own, &what);
     } catch (const std::exception& error) {
         what.message = error.what();
-        corodump_failed_v1(own, frame, &what);
+        corodump_failed_v1(own, &what);
     } catch (...) {
-        corodump_failed_v1(own, frame, &what);
+        corodump_failed_v1(own, &what);
     }
 }
 
 [[gnu::noinline, gnu::cold, gnu::visibility("hidden")]] inline void note_stored(
-    record* own, const void* frame) noexcept {
-    corodump_stored_v1(own, frame);
+    record* own) noexcept {
+    corodump_stored_v1(own);
 }
 
 /// In a handler.
@@ -79,8 +79,8 @@ namespace detail {
 
 #else
 
-inline void note_failure(record*, const void*, bool = false) noexcept {}
-inline void note_stored(record*, const void*) noexcept {}
+inline void note_failure(record*, bool = false) noexcept {}
+inline void note_stored(record*) noexcept {}
 inline void note_observed(record*) noexcept {}
 inline void note_loss(record*) noexcept {}
 
