@@ -22,14 +22,7 @@
 
 #include "tests/chaos/chaos_host.hpp"
 #include "tests/chaos/waiting_task.hpp"
-
-#if defined(__SANITIZE_THREAD__)
-#define CORODUMP_TEST_TSAN 1
-#elif defined(__has_feature)
-#if __has_feature(thread_sanitizer)
-#define CORODUMP_TEST_TSAN 1
-#endif
-#endif
+#include "tests/sanitizers.hpp"
 
 namespace {
 
@@ -227,7 +220,7 @@ TEST(Chaos, Case63_ElidedFramesLeaveTheirCallersBytesAlone) {
     }
 }
 
-#if !defined(CORODUMP_TEST_TSAN)  // its vfork is a fork
+#if !CORODUMP_TEST_TSAN  // its vfork is a fork
 // --- 64 ------------------------------------------------------------------------------------------
 
 void block_all_signals() {

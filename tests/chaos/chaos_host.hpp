@@ -28,6 +28,7 @@
 
 #include "tests/chaos/host_side.hpp"
 #include "tests/integration/support_dump.hpp"
+#include "tests/sanitizers.hpp"
 
 namespace chaos {
 
@@ -35,7 +36,7 @@ namespace chaos {
 /// makes a quarter of the quick ones, each of which takes it ten times as long.
 [[nodiscard]] bool is_long() noexcept;
 [[nodiscard]] inline int rounds(int quick, int full) noexcept {
-#if defined(CORODUMP_CHAOS_SANITIZED)
+#if CORODUMP_TEST_SANITIZED
     quick = (quick + 3) / 4;
 #endif
     return is_long() ? full : quick;

@@ -40,6 +40,7 @@
 
 #include "tests/chaos/chaos_host.hpp"
 #include "tests/chaos/waiting_task.hpp"
+#include "tests/sanitizers.hpp"
 
 namespace app {
 
@@ -77,7 +78,7 @@ void expect_dumps(chaos::host& host) {
     EXPECT_TRUE(host.is_alive());
 }
 
-#if CORODUMP_CHAOS_SANITIZED
+#if CORODUMP_TEST_SANITIZED
 #define SKIP_SANITIZED(reason) GTEST_SKIP() << (reason)
 #else
 #define SKIP_SANITIZED(reason) static_cast<void>(0)
@@ -413,7 +414,7 @@ TEST(Chaos, Case09_EveryThreadBlockedInASystemCall) {
         poll(nullptr, 0, 1);
     }
     expect_dumps(host);
-#if !CORODUMP_CHAOS_SANITIZED  // its runtime stands between, in code without unwind tables
+#if !CORODUMP_TEST_SANITIZED  // its runtime stands between, in code without unwind tables
     // Each is marked with what it does not answer for, and where; none was asked.
     const auto dump = chaos::parse(host.signal_and_await_dump().path);
     for (const blocker& each : blockers) {

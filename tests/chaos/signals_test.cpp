@@ -26,14 +26,7 @@
 
 #include "tests/chaos/chaos_host.hpp"
 #include "tests/chaos/orders.hpp"
-
-#if defined(__SANITIZE_THREAD__)
-#define CORODUMP_CHAOS_TSAN 1
-#elif defined(__has_feature)
-#if __has_feature(thread_sanitizer)
-#define CORODUMP_CHAOS_TSAN 1
-#endif
-#endif
+#include "tests/sanitizers.hpp"
 
 namespace {
 
@@ -334,7 +327,7 @@ TEST(Chaos, Case20_AnAlternateStackOf8KiBHolds) {
         change_mask(SIG_UNBLOCK, SIGUSR1);
         signal_this_thread();
         change_mask(SIG_BLOCK, SIGUSR1);
-#ifndef CORODUMP_CHAOS_TSAN  // its own handler queues the signal and calls ours later, elsewhere
+#if !CORODUMP_TEST_TSAN  // its own handler queues the signal and calls ours later, elsewhere
         CHAOS_REQUIRE(was_used(memory));
 #endif
         orders::serve(waiting);
@@ -343,7 +336,7 @@ TEST(Chaos, Case20_AnAlternateStackOf8KiBHolds) {
     expect_unharmed(host);
 }
 
-#ifndef CORODUMP_CHAOS_TSAN  // its own handler alone takes more than such a stack has
+#if !CORODUMP_TEST_TSAN  // its own handler alone takes more than such a stack has
 TEST(Chaos, Case20_AThreadsStackOf8KiBHolds) {
     chaos::host host([] {
         const corodump::agent agent;

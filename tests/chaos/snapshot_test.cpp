@@ -32,14 +32,7 @@
 #include "tests/chaos/chaos_host.hpp"
 #include "tests/chaos/waiting_task.hpp"
 #include "tests/integration/styles/eager_task.hpp"
-
-#if defined(__SANITIZE_ADDRESS__)
-#define CHAOS_ADDRESS_SANITIZER 1
-#elif defined(__has_feature)
-#if __has_feature(address_sanitizer)
-#define CHAOS_ADDRESS_SANITIZER 1
-#endif
-#endif
+#include "tests/sanitizers.hpp"
 
 namespace app {
 
@@ -482,7 +475,7 @@ TEST(Chaos, Case46_AMillionTasksAreDumpedWhileTheServiceGoesOn) {
     // The arena is 1 GiB of address space, the writer's buffer some MiB: never more, and given
     // back.
     const long most = status_kib(host, "VmHWM");
-#if !CORODUMP_CHAOS_SANITIZED  // their shadow memory grows with ours
+#if !CORODUMP_TEST_SANITIZED  // their shadow memory grows with ours
     EXPECT_LT(most - rss_before, 1'100'000);
     EXPECT_LT(status_kib(host, "VmRSS") - rss_before, 64'000);
 #endif
@@ -491,7 +484,7 @@ TEST(Chaos, Case46_AMillionTasksAreDumpedWhileTheServiceGoesOn) {
                           static_cast<std::size_t>(dumped));
 }
 
-#if !CORODUMP_CHAOS_SANITIZED  // their runtimes make mlockall do nothing
+#if !CORODUMP_TEST_SANITIZED  // their runtimes make mlockall do nothing
 struct memory {
     long resident_kib, locked_kib;
 };
@@ -662,7 +655,7 @@ TEST(Chaos, Case46_TheDeadlineComesInTheMiddleOfReading) {
 // --- 48 to 50 ------------------------------------------------------------------------------------
 
 TEST(Chaos, Case48_AFrameAtAReusedAddressHasAnotherId) {
-#if defined(CHAOS_ADDRESS_SANITIZER)
+#if CORODUMP_TEST_ASAN
     GTEST_SKIP() << "AddressSanitizer keeps freed frames from being used again";
 #endif
     chaos::host host([] {

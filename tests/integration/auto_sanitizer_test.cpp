@@ -7,14 +7,7 @@
 #include "styles/lazy_task.hpp"
 #include "styles/synced.hpp"
 #include "support_dump.hpp"
-
-#if defined(__SANITIZE_ADDRESS__)
-#define UNDER_ADDRESS_SANITIZER 1
-#elif defined(__has_feature)
-#if __has_feature(address_sanitizer)
-#define UNDER_ADDRESS_SANITIZER 1
-#endif
-#endif
+#include "tests/sanitizers.hpp"
 
 namespace {
 
@@ -23,7 +16,7 @@ lazy::task<int> waits(synced::event& until) {
     co_return 1;
 }
 
-#if defined(UNDER_ADDRESS_SANITIZER)
+#if CORODUMP_TEST_ASAN
 
 void use_after_destroy() {
     synced::event until;

@@ -20,13 +20,7 @@
 #include <thread>
 #include <vector>
 
-#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
-#define UNDER_SANITIZER 1
-#elif defined(__has_feature)
-#if __has_feature(address_sanitizer) || __has_feature(thread_sanitizer)
-#define UNDER_SANITIZER 1
-#endif
-#endif
+#include "tests/sanitizers.hpp"
 
 namespace {
 
@@ -177,7 +171,7 @@ TEST_F(Dying, OfASignalThatWasSentLeavesADump) {
     }
 }
 
-#if !defined(UNDER_SANITIZER)
+#if !CORODUMP_TEST_SANITIZED
 
 TEST_F(Dying, LeavesTheSameCore) {
     const auto with_core = [] {
@@ -276,7 +270,7 @@ TEST_F(Dying, OfAChildIsTheChildsOwn) {
         waitpid(child, &status, 0);
         _exit(WIFSIGNALED(status) && WTERMSIG(status) == SIGSEGV ? 0 : 1);
     });
-#if !defined(UNDER_SANITIZER)
+#if !CORODUMP_TEST_SANITIZED
     EXPECT_EQ(of.status, 0);
 #endif
     EXPECT_LE(of.dumps.size(), 1U);

@@ -10,21 +10,12 @@
 #include <thread>
 
 #include "tests/chaos/host_side.hpp"
+#include "tests/chaos/install_options.hpp"
 
 namespace {
 
-/// What corodump_install_v1 takes, as a plain C host would write it.
-struct install_options {
-    unsigned size_bytes = sizeof(install_options);
-    int signal = 0;
-    const char* directory = nullptr;
-    unsigned long max_tasks = 0;
-    unsigned max_files = 0, flags = 0;
-    const char* redact = nullptr;
-};
-
 struct copy {
-    int (*install)(const install_options*) = nullptr;
+    int (*install)(const chaos::install_options*) = nullptr;
     void (*uninstall)(int) = nullptr;
     int result = -1;
     long won = 0;
@@ -41,7 +32,7 @@ struct copy {
 void install_both(copy (&copies)[2]) {
     std::atomic<int> arrived{0};
     const auto start = [&arrived](copy& one) {
-        const install_options options;
+        const chaos::install_options options;
         arrived.fetch_add(1);
         while (arrived.load() < 2) {
         }

@@ -20,33 +20,15 @@
 #include <string>
 #include <vector>
 
+#include "tests/unit/child_process.hpp"
+
 namespace corodump::base {
 namespace {
 
 namespace fs = std::filesystem;
 constexpr char name[] = "corodump-orderd-7-20261122T105912Z-1.json";
 
-#define REQUIRE(condition)                                                               \
-    do {                                                                                 \
-        if (!(condition)) {                                                              \
-            dprintf(2, "%s:%d: %s (errno %d)\n", __FILE__, __LINE__, #condition, errno); \
-            _exit(1);                                                                    \
-        }                                                                                \
-    } while (false)
-
-/// Limits, masks, users and mounts belong to a whole process.
-template <class Body>
-int run_in_child(Body body) {
-    const pid_t child = fork();
-    if (child == 0) {
-        alarm(60);
-        body();
-        _exit(0);
-    }
-    int status = 0;
-    waitpid(child, &status, 0);
-    return WIFEXITED(status) ? WEXITSTATUS(status) : -WTERMSIG(status);
-}
+using test::run_in_child;
 
 std::span<const char> bytes(std::string_view text) {
     return {text.data(), text.size()};

@@ -42,9 +42,7 @@ shown show(std::string_view text, show_options options = {}) {
 }
 
 show_options everything() {
-    show_options options;
-    options.view.all = true;
-    return options;
+    return {.view = {.all = true}};
 }
 
 TEST(Show, PutsTheVerdictBeforeAllCounts) {
@@ -58,8 +56,7 @@ TEST(Show, PutsTheVerdictBeforeAllCounts) {
 }
 
 TEST(Show, SaysTheVerdictsAloneALineEach) {
-    show_options options;
-    options.verdicts = true;
+    const show_options options{.verdicts = true};
     const shown s = show(golden("hung_pool"), options);
     EXPECT_EQ(s.code, exit_ok);
     EXPECT_TRUE(s.out.starts_with("error: ")) << s.out;
@@ -71,9 +68,7 @@ TEST(Show, ComparesWithAnOlderDumpOfTheSameProcess) {
     const std::string older =
         with(golden("healthy"), R"("uptime_seconds": 275852.4)", R"("uptime_seconds": 275752.4)");
     format::memory_source then(older);
-    show_options options;
-    options.against = &then;
-    const shown s = show(golden("healthy"), options);
+    const shown s = show(golden("healthy"), {.against = &then});
     EXPECT_EQ(s.code, exit_ok) << s.problems;
     EXPECT_TRUE(s.has("AGAINST")) << s.out;
     EXPECT_TRUE(s.has("0 ended, 0 are new")) << s.out;
@@ -82,10 +77,7 @@ TEST(Show, ComparesWithAnOlderDumpOfTheSameProcess) {
 TEST(Show, RefusesToCompareDumpsOfDifferentProcesses) {
     const std::string other = with(golden("healthy"), R"("pid": 4711)", R"("pid": 4712)");
     format::memory_source then(other);
-    show_options options;
-    options.against = &then;
-    options.against_file = "old.json";
-    const shown s = show(golden("healthy"), options);
+    const shown s = show(golden("healthy"), {.against_file = "old.json", .against = &then});
     EXPECT_EQ(s.code, exit_problem);
     EXPECT_EQ(s.problems, "corodump: old.json: is not an older dump of the same process\n");
 }
@@ -175,9 +167,7 @@ TEST(Show, TellsWhatTheDumpCouldNotSee) {
 }
 
 TEST(Show, ShowsOneTaskWithLocalsAndLabels) {
-    show_options options;
-    options.task = "7f12a4000540.3";
-    const shown s = show(golden("hung_pool"), options);
+    const shown s = show(golden("hung_pool"), {.task = "7f12a4000540.3"});
     EXPECT_EQ(s.code, exit_ok);
     EXPECT_TRUE(s.has("\"session 17\""));
     EXPECT_TRUE(s.has("order = 88120"));
@@ -188,21 +178,16 @@ TEST(Show, ShowsOneTaskWithLocalsAndLabels) {
 }
 
 TEST(Show, FailsForATaskThatIsNotThere) {
-    show_options options;
-    options.task = "1.1\x1b";
-    const shown s = show(golden("hung_pool"), options);
+    const shown s = show(golden("hung_pool"), {.task = "1.1\x1b"});
     EXPECT_EQ(s.code, exit_problem);
     EXPECT_EQ(s.problems, "corodump: x.json: no task has the id 1.1\\x1b\n");
 }
 
 TEST(Show, FiltersByStateAndActivity) {
-    show_options options;
-    options.state = "not_started";
-    const shown s = show(golden("joins"), options);
+    const shown s = show(golden("joins"), {.state = "not_started"});
     EXPECT_TRUE(s.has("1 of 9 tasks match"));
     EXPECT_TRUE(s.has("shop::charge_retry"));
-    options.state = "failed";
-    EXPECT_TRUE(show(golden("joins"), options).has("shop::audit"));
+    EXPECT_TRUE(show(golden("joins"), {.state = "failed"}).has("shop::audit"));
 }
 
 TEST(Show, FiltersByFrameAwaitableAndName) {
@@ -212,19 +197,13 @@ TEST(Show, FiltersByFrameAwaitableAndName) {
                                                             {"^session 1[0-9]$", "3 of 302"},
                                                             {"co_spawn", "300 of 302"}};
     for (const auto& [pattern, matches] : patterns) {
-        show_options options;
-        options.match = pattern;
-        EXPECT_TRUE(show(golden("hung_pool"), options).has(matches)) << pattern;
+        EXPECT_TRUE(show(golden("hung_pool"), {.match = pattern}).has(matches)) << pattern;
     }
-    show_options options;
-    options.match = "nothing like it";
-    EXPECT_EQ(show(golden("hung_pool"), options).code, exit_problem);
+    EXPECT_EQ(show(golden("hung_pool"), {.match = "nothing like it"}).code, exit_problem);
 }
 
 TEST(Show, RefusesABadPattern) {
-    show_options options;
-    options.match = "(";
-    const shown s = show(golden("hung_pool"), options);
+    const shown s = show(golden("hung_pool"), {.match = "("});
     EXPECT_EQ(s.code, exit_usage);
     EXPECT_EQ(std::count(s.problems.begin(), s.problems.end(), '\n'), 1);
 }
@@ -270,9 +249,7 @@ TEST(Show, ShowsTheLoopThatIsBlockedAndWhere) {
 TEST(Show, PrintsNothingThatATerminalObeys) {
     for (const char* name : golden_names) {
         for (const bool all : {false, true}) {
-            show_options options;
-            options.view.all = all;
-            for (const char c : show(golden(name), options).out) {
+            for (const char c : show(golden(name), {.view = {.all = all}}).out) {
                 const auto byte = static_cast<unsigned char>(c);
                 ASSERT_TRUE(byte == '\n' || byte >= 0x20) << name;
             }

@@ -4,7 +4,6 @@
 #include <gtest/gtest.h>
 #include <signal.h>
 #include <sys/syscall.h>
-#include <sys/wait.h>
 #include <unistd.h>
 
 #include <atomic>
@@ -13,29 +12,12 @@
 #include <cstring>
 #include <thread>
 
+#include "tests/unit/child_process.hpp"
+
 namespace corodump::sources {
 namespace {
 
-#define REQUIRE(condition)                                                               \
-    do {                                                                                 \
-        if (!(condition)) {                                                              \
-            dprintf(2, "%s:%d: %s (errno %d)\n", __FILE__, __LINE__, #condition, errno); \
-            _exit(1);                                                                    \
-        }                                                                                \
-    } while (false)
-
-template <class Body>
-int run_in_child(Body body) {
-    const pid_t child = fork();
-    if (child == 0) {
-        alarm(30);
-        body();
-        _exit(0);
-    }
-    int status = 0;
-    waitpid(child, &status, 0);
-    return WIFEXITED(status) ? WEXITSTATUS(status) : -WTERMSIG(status);
-}
+using test::run_in_child;
 
 int test_signal() {
     return SIGRTMIN + 7;

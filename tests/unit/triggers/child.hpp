@@ -1,5 +1,5 @@
-// Signals, masks and forks belong to a whole process: each of these tests runs in a child of its
-// own, with a deadline. The child reports by its exit status; REQUIRE ends it with a message.
+// What the tests of the triggers run in children (child_process.hpp): a watchdog whose dumps come
+// through a pipe.
 #pragma once
 
 #include <fcntl.h>
@@ -18,52 +18,12 @@
 #include "agent/triggers/request_state.hpp"
 #include "agent/triggers/signal_trigger.hpp"
 #include "agent/triggers/watchdog.hpp"
-
-#define REQUIRE(condition)                                                               \
-    do {                                                                                 \
-        if (!(condition)) {                                                              \
-            dprintf(2, "%s:%d: %s (errno %d)\n", __FILE__, __LINE__, #condition, errno); \
-            _exit(1);                                                                    \
-        }                                                                                \
-    } while (false)
-
-#if defined(__SANITIZE_THREAD__)
-#define CORODUMP_TEST_TSAN 1
-#elif defined(__has_feature)
-#if __has_feature(thread_sanitizer)
-#define CORODUMP_TEST_TSAN 1
-#endif
-#endif
+#include "tests/sanitizers.hpp"
+#include "tests/unit/child_process.hpp"
 
 namespace corodump::test {
 
 using namespace std::chrono_literals;
-
-inline constexpr int deadline_missed = 1000;
-
-/// Waits for a child; kills it at the deadline. Its exit status, or minus the signal it died of.
-inline int await_child(pid_t child, std::chrono::milliseconds deadline = 60s) {
-    const int handle = static_cast<int>(syscall(SYS_pidfd_open, child, 0));
-    pollfd event{handle, POLLIN, 0};
-    const bool ended = poll(&event, 1, static_cast<int>(deadline.count())) == 1;
-    if (!ended) kill(child, SIGKILL);
-    int status = 0;
-    waitpid(child, &status, 0);
-    close(handle);
-    if (!ended) return deadline_missed;
-    return WIFEXITED(status) ? WEXITSTATUS(status) : -WTERMSIG(status);
-}
-
-/// Runs `body` in a child, which exits with 0 when it returns.
-template <class Body>
-int run_in_child(Body body) {
-    const pid_t child = fork();
-    if (child == 0) {
-        body();
-        _exit(0);
-    }
-    return await_child(child);
-}
 
 /// A pipe over which a callback that may not allocate tells of something.
 template <class Record>

@@ -60,7 +60,7 @@ TEST(ProcessHooks, LeaveABlockOfTheHostsOwn) {
               }));
 }
 
-#ifndef CORODUMP_TEST_TSAN  // it supports no thread in a child of a process that had several
+#if !CORODUMP_TEST_TSAN  // it supports no thread in a child of a process that had several
 
 // Chaos 25.
 TEST(ProcessHooks, LetADaemonDumpOnASignal) {
