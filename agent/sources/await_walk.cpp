@@ -110,7 +110,37 @@ const detail::record* parent_of(const detail::record* child, std::uint64_t frame
     return several ? nullptr : found;
 }
 
+walked_frame begin_with(const detail::record* own) noexcept {
+    walked_frame made;
+    made.record = own;
+    made.address = frame_of(own);
+    made.generation = own->generation.load(std::memory_order_acquire);
+    made.site = reinterpret_cast<std::uint64_t>(own->site.load(std::memory_order_relaxed));
+    return made;
+}
+
+void describe(const detail::promise_info& promise, walked_frame& into) noexcept {
+    into.flags = promise.flags;
+    const tag_facts tag =
+        read_tag(read_word(into.address + promise.tag_offset.load(std::memory_order_relaxed)));
+    into.definition = tag.definition;
+    into.side = tag.side;
+    if (into.definition != reinterpret_cast<std::uint64_t>(&corodump_unnamed_v1)) return;
+    // Its destroy function names it, in the symbol table.
+    const std::uint64_t code = read_word(into.address + sizeof(void*));
+    if (into.site == into.definition) into.site = code | model::code_key;
+    into.definition = code | model::code_key;
+}
+
 }  // namespace
+
+const detail::record* record_held(std::uint64_t promise) noexcept {
+    const object_place place = place_of(promise);
+    if (place.slab == nullptr || place.slab->kind != detail::slab_kind::frames)
+        return record_named(promise);
+    const auto* const found = reinterpret_cast<const detail::record*>(place.begin);
+    return is_live(found) ? found : nullptr;
+}
 
 const detail::record* record_named(std::uint64_t word) noexcept {
     if ((word & 7U) != 0 || word < 4096) return nullptr;
@@ -123,23 +153,19 @@ const detail::record* record_named(std::uint64_t word) noexcept {
 }
 
 bool look_at(const detail::record* own, walked_frame& into) noexcept {
-    into = {};
-    into.record = own;
-    into.address = frame_of(own);
-    into.generation = own->generation.load(std::memory_order_acquire);
-    into.site = reinterpret_cast<std::uint64_t>(own->site.load(std::memory_order_relaxed));
+    into = begin_with(own);
     detail::promise_info promise;
     if (into.address == 0 || !read_promise(own, promise)) return false;
-    into.flags = promise.flags;
-    const tag_facts tag =
-        read_tag(read_word(into.address + promise.tag_offset.load(std::memory_order_relaxed)));
-    into.definition = tag.definition;
-    into.side = tag.side;
-    if (into.definition != reinterpret_cast<std::uint64_t>(&corodump_unnamed_v1)) return true;
-    // Its destroy function names it, in the symbol table.
-    const std::uint64_t code = read_word(into.address + sizeof(void*));
-    if (into.site == into.definition) into.site = code | model::code_key;
-    into.definition = code | model::code_key;
+    describe(promise, into);
+    return true;
+}
+
+bool look_at_held(const detail::record* own, walked_frame& into) noexcept {
+    into = begin_with(own);
+    const detail::promise_info* const promise = own->promise.load(std::memory_order_relaxed);
+    if (into.address == 0 || promise == nullptr || promise->version != detail::layout_version)
+        return false;
+    describe(*promise, into);
     return true;
 }
 

@@ -40,6 +40,13 @@ std::size_t walk_up(const detail::record* own, std::span<walked_frame> into) noe
 /// Only the frame itself; false where its promise type cannot be read.
 bool look_at(const detail::record* own, walked_frame& into) noexcept;
 
+/// The same for a frame that the caller holds, or whose code it is called from: its type's image is
+/// loaded, and read in place.
+bool look_at_held(const detail::record* own, walked_frame& into) noexcept;
+
+/// The record of the frame, held likewise, whose promise is at this address; nullptr: not tracked.
+[[nodiscard]] const detail::record* record_held(std::uint64_t promise) noexcept;
+
 /// The record of the live frame that `word` is the address of, or its promise's; nullptr: none.
 [[nodiscard]] const detail::record* record_named(std::uint64_t word) noexcept;
 

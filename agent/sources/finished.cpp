@@ -48,11 +48,18 @@ void take_culprit(const detail::record* own, finished_facts& to) noexcept {
     to.by_generation = chain[length - 1].generation;
 }
 
-void note_end(const detail::record* own, const void* body) noexcept {
+/// Nobody awaits it. Of a library's entry that is known, unless its handler leads to another task.
+bool is_task(const detail::record* own, walked_frame& frame) noexcept {
+    constexpr auto mask = detail::promise_is_entry | detail::promise_may_be_joined;
+    if (!look_at_held(own, frame)) return false;
+    if ((frame.flags & mask) == detail::promise_is_entry) return true;
     walked_frame frames[2];
-    const std::size_t length = walk_up(own, frames);
-    if (length != 1) return;  // awaited, or its type cannot be read
-    const walked_frame& frame = frames[0];
+    return walk_up(own, frames) == 1;
+}
+
+void note_end(const detail::record* own, const void* body) noexcept {
+    walked_frame frame;
+    if (!is_task(own, frame)) return;
     char buffer[sizeof(detail::side_record)];
     const side_facts side = read_side(frame.side, frame.generation, buffer);
     finished_facts facts{};
@@ -94,8 +101,8 @@ const void* corodump_definition_v1(const void* promise) noexcept {
     if (sources::noted.load(std::memory_order_acquire) != sources::ends_noted::none) {
         sources::walked_frame frame;
         const corodump::detail::record* const found =
-            sources::record_named(reinterpret_cast<std::uint64_t>(promise));
-        if (found != nullptr && sources::look_at(found, frame) &&
+            sources::record_held(reinterpret_cast<std::uint64_t>(promise));
+        if (found != nullptr && sources::look_at_held(found, frame) &&
             (frame.flags & corodump::detail::promise_is_library) == 0 &&
             (frame.definition & corodump::model::code_key) == 0)
             return reinterpret_cast<const void*>(frame.definition);
