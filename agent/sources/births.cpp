@@ -179,17 +179,24 @@ void note_birth(const record* own, std::uintptr_t frame_pointer) noexcept {
     note(*thread, births, own, 0);
 }
 
-int configure_births(const birth_options& options) noexcept {
+int reserve_stacks() noexcept {
     int error = 0;
-    stack_mode stacks = options.stacks;
-    if (stacks != stack_mode::off) {
-        for (std::size_t bytes = stack_depot::max_bytes; bytes >= stack_depot::max_bytes / 16;
-             bytes /= 4) {
-            error = depot.reserve(bytes);
-            if (error == 0) break;
-        }
-        if (error != 0) stacks = stack_mode::off;
+    for (std::size_t bytes = stack_depot::max_bytes; bytes >= stack_depot::max_bytes / 16;
+         bytes /= 4) {
+        error = depot.reserve(bytes);
+        if (error == 0) break;
     }
+    return error;
+}
+
+std::uint32_t keep_stack(thread_births& thread, std::uintptr_t frame_pointer) noexcept {
+    return take_stack(thread, frame_pointer);
+}
+
+int configure_births(const birth_options& options) noexcept {
+    stack_mode stacks = options.stacks;
+    const int error = stacks != stack_mode::off ? reserve_stacks() : 0;
+    if (error != 0) stacks = stack_mode::off;
     chosen.stacks.store(stacks, relaxed);
     chosen.budget_percent.store(std::clamp(options.budget_percent, 1U, 100U), relaxed);
     chosen.depth.store(

@@ -21,6 +21,7 @@
 #include <span>
 
 #include "agent/sources/stack_depot.hpp"
+#include "agent/sources/thread_births.hpp"
 
 namespace corodump::sources {
 
@@ -56,6 +57,12 @@ struct birth {
 /// the frame is gone.
 [[nodiscard]] bool find_birth(std::uint64_t record, std::uint32_t generation,
                               birth& found) noexcept;
+/// For others who keep stacks here. 0 or an errno.
+int reserve_stacks() noexcept;
+/// The stack from `frame_pointer` on, as deep as configured, under an id of its own; 0: not kept.
+/// `thread` is the calling thread's. Only after reserve_stacks.
+[[nodiscard]] std::uint32_t keep_stack(thread_births& thread,
+                                       std::uintptr_t frame_pointer) noexcept;
 /// Return addresses, innermost first.
 [[nodiscard]] std::span<const std::uintptr_t> birth_stack(std::uint32_t id) noexcept;
 
