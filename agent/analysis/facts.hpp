@@ -109,6 +109,26 @@ struct unseen_failure {
     double seconds_ago = 0;  ///< the last one
 };
 
+/// Resources of one kind that are too old, and were opened at one place.
+struct overdue_place {
+    model::location where;
+    std::uint64_t count = 0;
+    double oldest_seconds = 0;
+    std::uint32_t task = no_task;  ///< one of those that opened them
+};
+
+/// What has been open for longer than was said to be right.
+struct overdue {
+    enum class sort : std::uint8_t { resources, tasks, descriptors };
+    sort of = sort::resources;
+    std::string_view kind;
+    std::uint64_t live = 0, count = 0;  ///< `count`: over the limit
+    double limit_seconds = 0, oldest_seconds = 0;
+    std::span<const overdue_place> places;           ///< most first; of resources
+    std::span<const std::uint32_t> tasks;            ///< of tasks: themselves, oldest first
+    std::span<const std::string_view> descriptions;  ///< of descriptors: what they are
+};
+
 struct facts {
     const tasks_view* tasks = nullptr;
     std::uint64_t suspended = 0;  ///< tasks
@@ -121,6 +141,7 @@ struct facts {
     std::span<const growth> growths;
     std::span<const busy_thread> busy_threads;
     past_stalls stalls;
+    std::span<const overdue> overdues;
     std::span<const unseen_failure> failures;
     // Of the lists of standing tasks, which are cut: how many there are.
     std::uint64_t never_resumed_count = 0, ready_count = 0;

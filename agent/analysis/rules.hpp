@@ -31,6 +31,10 @@ void find_exhausted(const facts& of, std::span<const held_resource> stuck, verdi
 /// resource_leak: what a task took that has ended since was not given back.
 void find_leaked(const facts& of, verdict_writer& to);
 
+// --- overdue_rules.cpp
+/// resource_leak, too: open for longer than the service's own limit.
+void find_overdue(const facts& of, verdict_writer& to);
+
 // --- task_rules.cpp
 /// lost_wakeup: suspended on what says it is ready.
 void find_lost_wakeups(const facts& of, verdict_writer& to);

@@ -84,6 +84,7 @@ void judge(const facts& of, std::span<held_resource> stuck, verdict_writer& to) 
     find_circles(of, to);
     find_busy_threads(of, to);
     find_leaked(of, to);
+    find_overdue(of, to);
     find_exhausted(of, stuck, to);
     find_lost_wakeups(of, to);
     find_short_joins(of, to);

@@ -113,6 +113,11 @@ public:
         yes_or_no("CORODUMP_DUMP_ON_TERMINATE", out_.values.dump_on_terminate);
         yes_or_no("CORODUMP_DUMP_ON_FATAL", out_.values.dump_on_fatal);
         finished();
+        max_age("CORODUMP_RESOURCE_MAX_AGE_MS", out_.values.resource_max_age_ms);
+        yes_or_no("CORODUMP_RESOURCE_STACKS", out_.values.resource_stacks);
+        max_age("CORODUMP_TASK_MAX_AGE_MS", out_.values.task_max_age_ms);
+        yes_or_no("CORODUMP_DESCRIPTORS", out_.values.descriptors);
+        max_age("CORODUMP_DESCRIPTOR_MAX_AGE_MS", out_.values.descriptor_max_age_ms);
         redact();
         yes_or_no("CORODUMP_OFF", out_.values.off);
         return std::move(out_);
@@ -193,12 +198,20 @@ private:
         out_.values.redact = std::move(chosen);
     }
 
-    void stall_threshold() {
-        const std::string word = lowered(value("CORODUMP_STALL_THRESHOLD_MS"));
+    void number_or_off(const char* name, number_range range, std::uint64_t& into) {
+        const std::string word = lowered(value(name));
         if (word == "0" || word == "off" || word == "none")
-            out_.values.stall_threshold_ms = 0;
+            into = 0;
         else
-            number("CORODUMP_STALL_THRESHOLD_MS", stall_range, out_.values.stall_threshold_ms);
+            number(name, range, into);
+    }
+
+    void stall_threshold() {
+        number_or_off("CORODUMP_STALL_THRESHOLD_MS", stall_range, out_.values.stall_threshold_ms);
+    }
+
+    void max_age(const char* name, std::uint64_t& into) {
+        number_or_off(name, max_age_range, into);
     }
 
     template <class Value>

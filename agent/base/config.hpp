@@ -76,6 +76,11 @@ struct config {
     stack_tracing creation_stacks = stack_tracing::off;
     std::uint64_t creation_budget_percent = 1;
     std::uint64_t creation_depth = 20;
+    std::uint64_t resource_max_age_ms = 0;  ///< 0: none is leaked, unless its tracker says so
+    bool resource_stacks = false;
+    std::uint64_t task_max_age_ms = 0;  ///< 0: none is too old
+    bool descriptors = false;
+    std::uint64_t descriptor_max_age_ms = 0;  ///< likewise
     bool off = false;
 };
 
@@ -105,6 +110,8 @@ inline constexpr number_range stall_interval_range{1, 86'400'000};
 inline constexpr number_range percent_range{1, 100};
 inline constexpr number_range creation_depth_range{1, 32};
 inline constexpr number_range failure_wait_range{10, 60'000};
+/// A tick's 8 ms to ten years.
+inline constexpr number_range max_age_range{8, 315'360'000'000};
 
 /// Shaped like getenv: null when unset.
 using environment_reader = const char* (*)(const char* name);

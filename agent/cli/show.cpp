@@ -82,6 +82,7 @@ int show(const format::dump& all, const older_dump& older, const show_options& o
     report.summary();
     if (!groups.empty()) report.groups(groups);
     report.loops();
+    report.resources();
     report.failures();
     report.threads();
     report.footer();

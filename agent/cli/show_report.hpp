@@ -18,6 +18,7 @@
 #include "agent/cli/show_failures.hpp"
 #include "agent/cli/show_loops.hpp"
 #include "agent/cli/show_names.hpp"
+#include "agent/cli/show_resources.hpp"
 #include "agent/cli/show_threads.hpp"
 #include "agent/cli/task_groups.hpp"
 #include "agent/format/dump.hpp"
@@ -41,6 +42,7 @@ public:
     }
     void threads() { show_threads(all_, names_, out_).draw(); }
     void loops() { show_loops(all_, names_, out_).draw(); }
+    void resources() { show_resources(all_, names_, out_).draw(); }
     void one_task(const format::task& t);
     void footer();
 

@@ -278,6 +278,41 @@ struct stall {
     std::vector<native_frame> frames;  ///< innermost first
 };
 
+/// Open resources of one kind: a tracker's, or tasks or descriptors.
+struct resource_kind {
+    text kind, type;
+    bool built_in = false;
+    std::uint64_t live = 0, refused = 0, over_limit = 0;
+    std::optional<std::int64_t> peak, opened;
+    std::optional<double> oldest_seconds, max_age_seconds;
+};
+
+struct resource_place {
+    text kind;
+    const frame_shape* where = nullptr;
+    std::uint64_t live = 0, over_limit = 0;
+    std::optional<double> oldest_seconds;
+};
+
+/// Older than its kind's limit.
+struct leaked_resource {
+    text kind, label;
+    std::uint64_t object = 0;
+    std::optional<std::int64_t> descriptor, thread;
+    std::optional<double> age_seconds;
+    const frame_shape* opened_at = nullptr;  ///< null: unknown
+    bool has_stack = false;
+    std::vector<native_frame> stack;  ///< innermost first
+    task_id task;
+};
+
+struct tracked_resources {
+    std::vector<resource_kind> kinds;
+    std::vector<resource_place> places;  ///< most open first
+    std::vector<leaked_resource> leaks;  ///< by kind, oldest first
+    std::uint64_t places_left_out = 0, leaks_left_out = 0;
+};
+
 /// Owns every string, frame and chain of a dump, each once.
 class shape_pool {
 public:
@@ -331,7 +366,8 @@ struct dump {
     std::vector<thread> threads;
     std::vector<loop> loops;
     std::uint64_t stalls_seen = 0;
-    std::vector<stall> stalls;            ///< oldest first
+    std::vector<stall> stalls;  ///< oldest first
+    tracked_resources resources;
     std::vector<failure> failures;        ///< newest last
     std::vector<finished_task> finished;  ///< newest last
     format::failure_counts failure_counts;

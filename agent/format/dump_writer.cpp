@@ -15,6 +15,7 @@
 #include "agent/format/json_writer.hpp"
 #include "agent/format/loop_writer.hpp"
 #include "agent/format/place_writer.hpp"
+#include "agent/format/resource_writer.hpp"
 #include "agent/format/task_writer.hpp"
 #include "agent/format/thread_writer.hpp"
 #include "agent/model/creation.hpp"
@@ -117,9 +118,10 @@ void sections::write() noexcept {
     write_summary();
     write_groups();
     write_tasks();
-    write_creation(out_, all_, room_for_modules());
+    write_creation(out_, all_, room_for_modules() + room_for_resources(all_));
     write_threads();
     if (all_.loops != nullptr) loop_writer(out_, walk_, all_).write(*all_.loops);
+    resource_writer(out_, places_, walk_, all_).write(room_for_modules());
     failure_writer(out_, places_, all_).write();
     write_modules();
     out_.line();
@@ -342,7 +344,7 @@ void sections::write_group_chain(chain_walk::frames chain) noexcept {
 void sections::write_tasks() noexcept {
     out_.line();
     out_.member("tasks").begin_array();
-    room_behind_ = room_for_modules() + room_for_creation(all_);
+    room_behind_ = room_for_modules() + room_for_creation(all_) + room_for_resources(all_);
     for (std::size_t at = 0; at < all_.roots.size() && !out_.failed(); ++at) {
         left_out_for_ = reason_to_end(at);
         if (!left_out_for_.empty()) {

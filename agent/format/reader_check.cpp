@@ -33,6 +33,7 @@ public:
         check_creation();
         check_threads();
         check_loops();
+        check_resources();
     }
 
 private:
@@ -68,6 +69,7 @@ private:
     void check_creation();
     void check_threads();
     void check_loops();
+    void check_resources();
 
     const dump& all_;
     task_index index_;
@@ -303,6 +305,37 @@ void checker::check_loops() {
         must_exist(root_["stalls"].at(i)["task"], all_.stalls[i].task);
     if (all_.stalls.size() > all_.stalls_seen)
         tell(root_["stalls_seen"], "is less than the stalls that are listed");
+}
+
+/// Tokens are opened and closed while a dump is written, so of the counts only what holds at every
+/// moment is checked.
+void checker::check_resources() {
+    const path where = root_["tracked_resources"];
+    const tracked_resources& tracked = all_.resources;
+    const auto must_be_listed = [&](const path& here, text kind) {
+        const bool known =
+            std::any_of(tracked.kinds.begin(), tracked.kinds.end(),
+                        [&](const resource_kind& listed) { return listed.kind == kind; });
+        if (!known) tell(here["kind"], "is not one of the kinds");
+    };
+    for (std::size_t i = 0; i < tracked.kinds.size(); ++i) {
+        const resource_kind& k = tracked.kinds[i];
+        const path here = where["kinds"].at(i);
+        if (k.over_limit != 0 && !k.max_age_seconds)
+            tell(here["over_limit"], "is set, though the kind has no limit");
+        if (k.peak && static_cast<std::uint64_t>(std::max<std::int64_t>(*k.peak, 0)) < k.live)
+            tell(here["peak"], "is less than there are now");
+    }
+    for (std::size_t i = 0; i < tracked.places.size(); ++i) {
+        const path here = where["places"].at(i);
+        must_be_listed(here, tracked.places[i].kind);
+        if (tracked.places[i].over_limit > tracked.places[i].live)
+            tell(here["over_limit"], "is more than there are");
+    }
+    for (std::size_t i = 0; i < tracked.leaks.size(); ++i) {
+        must_be_listed(where["leaks"].at(i), tracked.leaks[i].kind);
+        must_exist(where["leaks"].at(i)["task"], tracked.leaks[i].task);
+    }
 }
 
 }  // namespace

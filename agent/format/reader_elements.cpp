@@ -74,6 +74,8 @@ void dump_builder::member(std::string_view key, const tree& value) {
         read_summary(value, where);
     } else if (key == "failure_counts" && value[0].kind == node_kind::object) {
         read_failure_counts(value, where);
+    } else if (key == "tracked_resources" && value[0].kind == node_kind::object) {
+        read_resources(value, where);
     } else if (key == "left_out" && value[0].kind == node_kind::object) {
         read_left_out(value, where);
     } else if (key == "stalls_seen" && value[0].kind == node_kind::unsigned_integer) {

@@ -40,15 +40,16 @@ public:
     void finish(std::uint64_t offset);
 
 private:
-    static constexpr std::array<std::string_view, 19> members = {
-        "format",   "format_version", "dump",           "process",     "verdicts",
-        "summary",  "groups",         "tasks",          "left_out",    "creation_stacks",
-        "creation", "threads",        "loops",          "stalls_seen", "stalls",
-        "failures", "finished",       "failure_counts", "modules"};
+    static constexpr std::array<std::string_view, 20> members = {
+        "format",         "format_version", "dump",     "process",           "verdicts", "summary",
+        "groups",         "tasks",          "left_out", "creation_stacks",   "creation", "threads",
+        "loops",          "stalls_seen",    "stalls",   "tracked_resources", "failures", "finished",
+        "failure_counts", "modules"};
     /// Some were added to format 1, and some are there only with something in them.
-    static constexpr std::array<std::string_view, 10> optional_members = {
-        "left_out", "creation_stacks", "creation", "threads",  "loops",
-        "stalls",   "stalls_seen",     "failures", "finished", "failure_counts"};
+    static constexpr std::array<std::string_view, 11> optional_members = {
+        "left_out", "creation_stacks", "creation",         "threads",
+        "loops",    "stalls",          "stalls_seen",      "failures",
+        "finished", "failure_counts",  "tracked_resources"};
 
     [[nodiscard]] object_fields fields(const tree& json, std::uint32_t at, const path& where) {
         return {log_, *dump_.pool, json, at, where};
@@ -91,6 +92,10 @@ private:
     void read_callbacks(object_fields& in, const tree& json, loop& out);
     void read_stall(const tree& json, const path& where);
     void read_stack(object_fields& in, const tree& json, thread& out);
+    void read_resources(const tree& json, const path& where);
+    void read_resource_kind(const tree& json, std::uint32_t at, const path& where);
+    void read_resource_place(const tree& json, std::uint32_t at, const path& where);
+    void read_leaked(const tree& json, std::uint32_t at, const path& where);
     void read_failure(const tree& json, const path& where);
     void read_failure_chain(object_fields& in, const tree& json, failure& out);
     [[nodiscard]] const frame_shape* read_location(object_fields& in, const tree& json);

@@ -255,6 +255,7 @@ struct limits {
 struct loops;
 struct creation;  // creation.hpp
 struct failure_section;
+struct tracked_resources;  // resources.hpp
 
 struct snapshot {
     std::string_view id;
@@ -274,9 +275,10 @@ struct snapshot {
     std::span<const verdict> verdicts;
     std::span<const thread> threads;
     std::uint64_t threads_left_out = 0;
-    const model::loops* loops = nullptr;        ///< null: there are none, and there was no stall
-    const model::creation* creation = nullptr;  ///< null: creations are not traced
-    const failure_section* failures = nullptr;  ///< model/failures.hpp; nullptr: not noted
+    const model::loops* loops = nullptr;           ///< null: there are none, and there was no stall
+    const model::creation* creation = nullptr;     ///< null: creations are not traced
+    const tracked_resources* resources = nullptr;  ///< null: nothing is tracked
+    const failure_section* failures = nullptr;     ///< model/failures.hpp; nullptr: not noted
     std::span<const module> modules;
     model::details* details = nullptr;
 

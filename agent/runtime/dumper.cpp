@@ -203,6 +203,8 @@ void dumper::dump(const triggers::dump_request& request, triggers::dump_outcome&
     ++sequence_;
     memory_.release(kept_bytes);
     code_.begin(memory_);
+    // Before the dump opens anything of its own.
+    if (descriptors_ != nullptr) descriptors_->look_at_all(base::monotonic_ns());
     model::snapshot& made = builder_.build({config_->max_frames,
                                             limits_of(request),
                                             config_->max_text_bytes,
@@ -213,6 +215,10 @@ void dumper::dump(const triggers::dump_request& request, triggers::dump_outcome&
     builder_.add_failures({hides, &config_->redact});
     add_threads(made);
     if (stalls_ != nullptr) builder_.add_loops(*stalls_);
+    builder_.add_resources({.descriptors = descriptors_,
+                            .task_max_age_ms = config_->task_max_age_ms,
+                            .descriptor_max_age_ms = config_->descriptor_max_age_ms,
+                            .redact = {hides, &config_->redact}});
     builder_.conclude();
     made.duration_us =
         static_cast<std::uint64_t>((base::monotonic_ns() - request.requested_ns) / 1000);

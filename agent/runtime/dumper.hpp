@@ -17,6 +17,7 @@
 #include "agent/base/self_process.hpp"
 #include "agent/runtime/code_symbols.hpp"
 #include "agent/snapshot/snapshot_builder.hpp"
+#include "agent/sources/descriptor_watch.hpp"
 #include "agent/triggers/watchdog.hpp"
 
 namespace corodump::runtime {
@@ -34,6 +35,10 @@ public:
     void take_stack(std::int64_t deadline_ns, snapshot::stall_record& into) noexcept;
     /// What the dumps show of stalls; it outlives this.
     void show_stalls(const snapshot::stall_ring& stalls) noexcept { stalls_ = &stalls; }
+    /// What the dumps show of descriptors; likewise.
+    void show_descriptors(sources::descriptor_watch& descriptors) noexcept {
+        descriptors_ = &descriptors;
+    }
     /// In a forked child: its dumps are its own.
     void forget() noexcept {
         sequence_ = 0;
@@ -55,6 +60,7 @@ private:
 
     const base::config* config_ = nullptr;
     const snapshot::stall_ring* stalls_ = nullptr;
+    sources::descriptor_watch* descriptors_ = nullptr;
     base::arena memory_;
     code_symbols code_;
     snapshot::snapshot_builder builder_{memory_, code_};

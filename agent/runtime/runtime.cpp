@@ -10,6 +10,7 @@
 #include <new>
 #include <system_error>
 
+#include "agent/base/clock.hpp"
 #include "agent/base/config.hpp"
 #include "agent/base/log.hpp"
 #include "agent/base/result.hpp"
@@ -19,11 +20,13 @@
 #include "agent/runtime/failure_log.hpp"
 #include "agent/runtime/stall_monitor.hpp"
 #include "agent/sources/births.hpp"
+#include "agent/sources/descriptor_watch.hpp"
 #include "agent/sources/failures.hpp"
 #include "agent/sources/finished.hpp"
 #include "agent/sources/listeners.hpp"
 #include "agent/sources/loops.hpp"
 #include "agent/sources/pool.hpp"
+#include "agent/sources/resources.hpp"
 #include "agent/sources/stack_signal.hpp"
 #include "agent/sources/throw_stacks.hpp"
 #include "agent/triggers/failure_trigger.hpp"
@@ -41,6 +44,7 @@ struct agent_parts {
     base::config config;
     dumper dumps;
     stall_monitor stalls;
+    sources::descriptor_watch descriptors;
     std::uint32_t last_tick = 0;
     std::uint64_t runs_loop = 0;  ///< 0: runs of coroutines are not counted
     beacon_page beacon;
@@ -79,6 +83,7 @@ void tick(void*) noexcept {
     if (triggers::is_orphaned()) return;
     log_lost_failures(parts().config.redact);
     if (sources::runs_are_heard()) sources::mark_threads();
+    parts().descriptors.look(base::monotonic_ns());
     if (parts().stalls.tick(parts().dumps)) watch.wish(triggers::request_kind::stall);
 }
 
@@ -173,6 +178,17 @@ void take_failure_options(const corodump_options_v1& options, base::config& defa
                 defaults.failure_wait_ms);
 }
 
+void take_resource_options(const corodump_options_v1& options, base::config& defaults) {
+    take_number(options.resource_max_age_ms, base::max_age_range, "resource_max_age",
+                defaults.resource_max_age_ms);
+    take_number(options.task_max_age_ms, base::max_age_range, "task_max_age",
+                defaults.task_max_age_ms);
+    take_number(options.descriptor_max_age_ms, base::max_age_range, "descriptor_max_age",
+                defaults.descriptor_max_age_ms);
+    defaults.resource_stacks = (options.resource_flags & CORODUMP_RESOURCE_STACKS) != 0;
+    defaults.descriptors = (options.resource_flags & CORODUMP_DESCRIPTORS) != 0;
+}
+
 base::config defaults_from(const corodump_options_v1& options) {
     base::config defaults;
     if (options.directory != nullptr) {
@@ -225,6 +241,7 @@ base::config defaults_from(const corodump_options_v1& options) {
     else
         log_problem("options::creation_stacks is not known to this agent: off");
     take_failure_options(options, defaults);
+    take_resource_options(options, defaults);
     if (options.redact != nullptr) defaults.redact = base::redaction::parse(options.redact);
     return defaults;
 }
@@ -261,6 +278,18 @@ void trace_creations() noexcept {
          .budget_percent = static_cast<std::uint32_t>(config.creation_budget_percent),
          .depth = static_cast<std::uint32_t>(config.creation_depth)});
     if (error != 0) log_problem("no memory for creation stacks: none are taken");
+}
+
+/// Before the threads are made: the first look at the descriptors is this thread's.
+void track_resources() noexcept {
+    const base::config& config = parts().config;
+    sources::set_resource_max_age(config.resource_max_age_ms * 1'000'000);
+    if (sources::note_resource_stacks(config.resource_stacks) != 0)
+        log_problem("no memory for the stacks that resources are opened on: none are taken");
+    parts().descriptors.end();
+    if (config.descriptors && parts().descriptors.begin(base::monotonic_ns()) != 0)
+        log_problem("no memory to watch descriptors: they are not watched");
+    parts().dumps.show_descriptors(parts().descriptors);
 }
 
 /// On a thread of the host's that makes coroutines.
@@ -358,6 +387,7 @@ int install_parts(const corodump_options_v1& options) {
     install_stack_signal();
     parts().stalls.begin(parts().config);
     count_runs(parts().config.count_callbacks);
+    track_resources();
     const int error = start_threads();
     if (error == 0) trace_creations();
     sources::set_slow_path_hook(on_slow_path);
@@ -411,6 +441,7 @@ void corodump_uninstall_v1(int leaving) noexcept {
     static_cast<void>(watch.stop(std::chrono::seconds(10)));
     corodump::sources::count_runs(0);
     corodump::sources::stop_births();
+    static_cast<void>(corodump::sources::note_resource_stacks(false));
     log_lost_failures(parts().config.redact);
     corodump::sources::uninstall_stack_signal();
     parts().beacon.lower();

@@ -1,12 +1,8 @@
 #include "agent/snapshot/creation.hpp"
 
 #include <algorithm>
-#include <new>
 
-#include "agent/base/clock.hpp"
-#include "agent/snapshot/native_names.hpp"
-#include "agent/symbols/prologue.hpp"
-#include "agent/symbols/unwind_tables.hpp"
+#include "agent/snapshot/stack_names.hpp"
 
 namespace corodump::snapshot {
 namespace {
@@ -14,25 +10,6 @@ namespace {
 std::string_view name_of(sources::stack_mode mode) noexcept {
     constexpr std::string_view names[] = {"creators", "sampled", "all"};
     return names[static_cast<unsigned>(mode)];
-}
-
-/// Tables for an image map, in the arena; null: no memory.
-symbols::unwind_tables* make_tables(base::arena& memory,
-                                    const symbols::module_map& images) noexcept {
-    struct alignas(alignof(symbols::unwind_tables)) place {
-        std::byte bytes[sizeof(symbols::unwind_tables)];
-    };
-    const std::span<place> room = memory.allocate_uninitialized<place>(1);
-    return room.empty() ? nullptr : new (room.data()) symbols::unwind_tables(images, memory);
-}
-
-/// How many addresses, from the innermost on, are those of calls: an image may have been unmapped
-/// since, and where code has no frame pointers the walk may have found anything.
-std::size_t calls_in(std::span<const std::uintptr_t> stack,
-                     symbols::unwind_tables& tables) noexcept {
-    std::size_t count = 0;
-    while (count < stack.size() && symbols::follows_call(tables, stack[count])) ++count;
-    return count;
 }
 
 }  // namespace
@@ -151,17 +128,8 @@ void creation_section::count_stacks() noexcept {
 
 void creation_section::name(code_names& code, std::int64_t deadline_ns) noexcept {
     if (stacks_.empty()) return;
-    symbols::unwind_tables* const tables = make_tables(memory_, code.images());
-    native_names names(memory_, code);
-    for (model::creation_stack& stack : stacks_) {
-        if (deadline_ns != 0 && base::monotonic_ns() > deadline_ns) names.stop();
-        const std::span<const std::uintptr_t> addresses = sources::birth_stack(stack.id);
-        const std::size_t count = tables == nullptr ? 0 : calls_in(addresses, *tables);
-        const auto frames = memory_.allocate_span<model::native_frame>(count);
-        for (std::size_t i = 0; i < frames.size(); ++i)
-            frames[i] = names.frame_of({.pc = addresses[i]});
-        stack.frames = frames;
-    }
+    stack_names names(memory_, code, deadline_ns);
+    for (model::creation_stack& stack : stacks_) stack.frames = names.frames_of(stack.id);
 }
 
 }  // namespace corodump::snapshot

@@ -2,6 +2,8 @@
 
 #include <algorithm>
 
+#include "agent/snapshot/overdue_facts.hpp"
+
 namespace corodump::snapshot {
 namespace {
 
@@ -38,6 +40,8 @@ void diagnosis::make(std::span<const std::uint32_t> cycle_heads,
     gather_circles(cycle_heads);
     gather_stalls();
     gather_failures();
+    if (snapshot_.resources != nullptr)
+        facts_.overdues = overdue_facts(memory_, *snapshot_.resources, details_).make();
     const standing_tasks& standing = seen_.standing();
     facts_.never_resumed = standing.never_resumed.listed();
     facts_.never_resumed_count = standing.never_resumed.count;

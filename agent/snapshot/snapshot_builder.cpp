@@ -109,6 +109,12 @@ void snapshot_builder::add_loops(const stall_ring& stalls) noexcept {
     snapshot_.loops = loop_section(memory_, code_, index_).make(stalls);
 }
 
+void snapshot_builder::add_resources(const resource_options& options) noexcept {
+    resource_section section(memory_, code_, snapshot_, index_, options);
+    snapshot_.resources = section.make();
+    if (section.late()) warn("not all open resources were looked at: the time for that was over");
+}
+
 void snapshot_builder::add_creation() noexcept {
     if (!sources::births_configured().creators) return;
     creation_ = make_in<creation_section>(memory_, memory_, snapshot_, *index_);

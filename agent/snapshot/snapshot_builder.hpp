@@ -22,6 +22,7 @@
 #include "agent/snapshot/frame_details.hpp"
 #include "agent/snapshot/growth_watch.hpp"
 #include "agent/snapshot/overview.hpp"
+#include "agent/snapshot/resource_section.hpp"
 #include "agent/snapshot/stalls.hpp"
 #include "agent/snapshot/threads.hpp"
 #include "agent/sources/value_reader.hpp"
@@ -53,6 +54,8 @@ public:
     void forget() noexcept { growth_.forget(); }
     /// Behind the threads, whose images it uses.
     void add_loops(const stall_ring& stalls) noexcept;
+    /// What is tracked and open. Behind the threads, likewise.
+    void add_resources(const resource_options& options) noexcept;
     /// Names the stacks that tasks were created on. After the threads: they may lead to images that
     /// were mapped meanwhile.
     void add_creation_stacks() noexcept;

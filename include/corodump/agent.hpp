@@ -20,6 +20,8 @@
 #define CORODUMP_COUNT_CALLBACKS 0x200U
 #define CORODUMP_SIGNAL_BLOCKED 0x400U
 #define CORODUMP_NO_STALLS 0xffffffffU
+#define CORODUMP_RESOURCE_STACKS 0x1U
+#define CORODUMP_DESCRIPTORS 0x2U
 
 extern "C" {
 /// Plain C, so that a service built with another compiler or standard library can use the agent.
@@ -47,7 +49,11 @@ struct corodump_options_v1 {
     /// Two bits each, 0: the default, 1: off, 2: on: failures, dump_on_terminate, dump_on_fatal,
     /// throw_stacks. Then two for finished: 1 off, 2 entries, 3 all.
     std::uint32_t failure_flags;
-    std::uint32_t failure_wait_ms;  ///< 0: 2,000
+    std::uint32_t failure_wait_ms;      ///< 0: 2,000
+    std::uint64_t resource_max_age_ms;  ///< 0: none, as of the next two
+    std::uint64_t task_max_age_ms;
+    std::uint64_t descriptor_max_age_ms;
+    std::uint64_t resource_flags;  ///< CORODUMP_RESOURCE_STACKS, CORODUMP_DESCRIPTORS
 };
 /// 0 or an errno: EALREADY (an agent runs), EAGAIN (no thread could be made), ECANCELED (off by
 /// CORODUMP_OFF or in a set-user-id program), EINVAL.
@@ -116,6 +122,14 @@ struct options {
     choice dump_on_terminate = choice::by_default;         ///< std::terminate writes a dump; on
     choice dump_on_fatal = choice::by_default;             ///< so do SIGSEGV and its like; off
     std::chrono::milliseconds failure_wait{0};  ///< for that dump, before the process dies; 2 s
+    /// A resource of resources.hpp that is open for longer is a leak: shown one by one in dumps, and
+    /// as a verdict. For trackers that have no limit of their own; 0: no limit.
+    std::chrono::milliseconds resource_max_age{0};
+    bool resource_stacks = false;  ///< note the stack that each is opened on, as creation_stacks
+    std::chrono::milliseconds task_max_age{0};  ///< likewise of tasks; 0: no limit
+    /// Watch the process's file descriptors: how many, and since when each has been seen.
+    bool descriptors = false;
+    std::chrono::milliseconds descriptor_max_age{0};  ///< of those opened since; 0: no limit
 };
 
 /// Errors: as corodump_install_v1, in std::generic_category. Nothing is changed then, and the
@@ -153,6 +167,11 @@ struct options {
                           static_cast<std::uint32_t>(chosen.throw_stacks) << 6U |
                           static_cast<std::uint32_t>(chosen.finished) << 8U;
     plain.failure_wait_ms = static_cast<std::uint32_t>(chosen.failure_wait.count());
+    plain.resource_max_age_ms = static_cast<std::uint64_t>(chosen.resource_max_age.count());
+    plain.task_max_age_ms = static_cast<std::uint64_t>(chosen.task_max_age.count());
+    plain.descriptor_max_age_ms = static_cast<std::uint64_t>(chosen.descriptor_max_age.count());
+    if (chosen.resource_stacks) plain.resource_flags |= CORODUMP_RESOURCE_STACKS;
+    if (chosen.descriptors) plain.resource_flags |= CORODUMP_DESCRIPTORS;
     return {corodump_install_v1(&plain), std::generic_category()};
 }
 /// Ends the agent's threads and gives the signal back. Frames stay tracked.
