@@ -4,7 +4,8 @@
     run.py GNU_BUILD CLANG_BUILD [--quick] [--only NAME,...] [--print]
 
 --quick   fewer repetitions, and 100,000 instead of 1,000,000 tasks for the JSON writers
---only    of: hot, asio, counts, snapshot, writer, signal, asyncio, loops, births; other rows then
+--only    of: hot, asio, counts, snapshot, writer, signal, asyncio, loops, births,
+          resources; other rows then
           stay empty
 --print   prints the tables and leaves docs/performance.md alone
 
@@ -60,7 +61,7 @@ class Compiler:
             to_ns = {"ns": 1, "us": 1e3, "ms": 1e6, "s": 1e9}[each["time_unit"]]
             values.setdefault(key, []).append(each[clock] * to_ns)
             for counter in ("bare_bytes", "tracked_bytes", "peak_bytes_per_frame",
-                            "resident_bytes_per_frame", "agent_bytes"):
+                            "resident_bytes_per_frame", "agent_bytes", "bytes_per_resource"):
                 if counter in each:
                     self.counters[key, counter] = each[counter]
         self.times.update((key, statistics.median(v)) for key, v in values.items())
@@ -142,6 +143,12 @@ def duration(ns):
     return f"{ns:.3g} ns"
 
 
+def judged_time(ns, goal):
+    """`goal` in ns."""
+    met = ns is None or not goal or ns <= float(goal.split()[1])
+    return duration(ns) if met else f"**{duration(ns)}**"
+
+
 HOT = (
     ("create, `co_await`, run, destroy: mixin / bare", "<= 0.80", "create/mixin", "create/bare"),
     ("the same: `corodump::auto` / bare", "<= 1.0", "create/automatic", "create/bare"),
@@ -187,6 +194,17 @@ ADDED = (
     ("a callback of a monitored loop (guard)", "<= 5", "callback/guard", "callback/bare"),
     ("the same by two calls", "<= 5", "callback/two_calls", "callback/bare"),
     ("the same where the monitor is precise", "", "callback/precise", "callback/bare"),
+)
+
+# Opened and closed, in ns.
+RESOURCES = (
+    ("a resource opened and closed, without a label", "<= 50", "resource/no_label"),
+    ("the same with a label of 20 bytes", "<= 50", "resource/label_20"),
+    ("the same with a label of 60 bytes", "", "resource/label_60"),
+    ("the same, no label, on two threads at once", "", "resource/two/threads:2"),
+    ("the same beside 100,000 of its kind that are open", "<= 50", "resource/crowd"),
+    ("the same there, on two threads at once", "<= 50", "resource/crowd_two/threads:2"),
+    ("a dump's look at 100,000", "", "resource/look"),
 )
 
 BIRTHS = (
@@ -239,6 +257,10 @@ def around_table(compilers):
     for threads in (1, 100, 1000):
         row(f"the watchdog's look, once in 8 ms; threads in callbacks and coroutines: {threads:,}", "",
             [duration(c.times.get(f"look/threads/{threads}")) for c in compilers], [])
+    for what, goal, key in RESOURCES:
+        row(what, f"{goal} ns" if goal else "", [judged_time(c.times.get(key), goal) for c in compilers], [])
+    row("bytes of each of 100,000 open resources, resident", "<= 64",
+        [judged(c.counters.get(("resource/open_100000", "bytes_per_resource")), "<= 64") for c in compilers], [])
     for what, goal, over, under in BIRTHS:
         row(what, goal, [judged(c.ratio(over, under), goal) for c in compilers],
             [f"{duration(c.times.get(over))} / {duration(c.times.get(under))}" for c in compilers])
@@ -341,6 +363,8 @@ def measure(compilers, wanted, quick, tasks):
             c.run("loop_bench", 9 if quick else 21, short)
         if "births" in wanted:
             c.run_plain("creation_bench")
+        if "resources" in wanted:
+            c.run("resource_bench", 9 if quick else 21, short)
 
 
 def write_page(block):
@@ -357,7 +381,7 @@ def main():
     parser.add_argument("gnu")
     parser.add_argument("clang")
     parser.add_argument("--quick", action="store_true")
-    parser.add_argument("--only", default="hot,asio,counts,snapshot,writer,signal,asyncio,loops,births")
+    parser.add_argument("--only", default="hot,asio,counts,snapshot,writer,signal,asyncio,loops,births,resources")
     parser.add_argument("--print", action="store_true", dest="only_print")
     options = parser.parse_args()
     compilers = [Compiler("GCC", options.gnu), Compiler("clang", options.clang)]
