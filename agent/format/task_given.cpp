@@ -30,6 +30,20 @@ void task_given::gather(chain_walk::frames chain) noexcept {
         if (chain[depth]->side != model::no_index) [[unlikely]]
             gather_frame(depth);
     }
+    gather_bound();
+}
+
+void task_given::gather_bound() noexcept {
+    bound_ = details_.bound(chain_);
+    const std::size_t by_hand = label_count_;
+    for (std::size_t index = 0; index < bound_.size(); ++index) {
+        const known_label label{.name_hash = hash_of(bound_[index].name),
+                                .depth = of_bound,
+                                .index = static_cast<std::uint32_t>(index)};
+        const auto given = std::span(labels_).first(by_hand);
+        if (std::ranges::find(given, label.name_hash, &known_label::name_hash) == given.end())
+            remember(label);
+    }
 }
 
 void task_given::gather_frame(std::size_t depth) noexcept {

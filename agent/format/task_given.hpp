@@ -4,7 +4,8 @@
 // asked: the outermost name is the task's; of labels with one name the innermost is the latest
 // word. The model's answer for a frame ends with the answer for the next, so labels are remembered
 // by a hash of their name and asked for again when they are written. The usual task has one frame
-// that knows anything, and that is asked once.
+// that knows anything, and that is asked once. Context variables are labels too, where nobody gave
+// one of that name by hand.
 //
 // Threads: one owner. Signals: unsafe. Blocks: as long as `details` does.
 // Errors:  a record that changes between two answers yields labels twice or not at all.
@@ -44,8 +45,9 @@ public:
     void visit_labels(Visit visit) noexcept {
         for (std::size_t at = 0; at < label_count_; ++at) {
             const known_label& known = labels_[at];
-            const model::side& side = side_at(known.depth);
-            if (known.index < side.labels.size()) visit(side.labels[known.index]);
+            const std::span<const model::label> all =
+                known.depth == of_bound ? bound_ : side_at(known.depth).labels;
+            if (known.index < all.size()) visit(all[known.index]);
         }
     }
 
@@ -56,6 +58,7 @@ private:
         std::uint32_t index;
     };
     static constexpr std::size_t nowhere = ~std::size_t{0};
+    static constexpr std::uint32_t of_bound = ~std::uint32_t{0};  ///< a depth: of no frame's side
 
     [[nodiscard]] const model::side& side_at(std::size_t depth) noexcept {
         if (depth != asked_depth_) {
@@ -65,11 +68,13 @@ private:
         return side_;
     }
     void gather_frame(std::size_t depth) noexcept;
+    void gather_bound() noexcept;
     void remember(const known_label& label) noexcept;
 
     model::details& details_;
     chain_walk::frames chain_;
     model::side side_;
+    std::span<const model::label> bound_;
     std::size_t asked_depth_ = nowhere;  ///< whose answer `side_` is
     std::size_t name_depth_ = nowhere;
     bool cancelled_ = false;

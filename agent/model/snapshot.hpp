@@ -115,6 +115,12 @@ public:
     virtual leaf awaited(const frame& f) = 0;
     /// For a frame whose `side` is not no_index.
     virtual side given(const frame& f) = 0;
+    /// What is bound in the innermost frame of a chain, given outermost first: further labels, which
+    /// count less than those of `given`. Of several with one name the last counts.
+    virtual std::span<const label> bound(std::span<const frame* const> chain) {
+        static_cast<void>(chain);
+        return {};
+    }
 
 protected:
     ~details() = default;

@@ -281,6 +281,23 @@ model::side frame_details::given(const model::frame& f) {
     return {side_.name, std::span(side_.labels).first(side_.label_count), side_.cancelled};
 }
 
+// A coroutine that has not asked yet has what the one that awaits it has, unless it started by
+// itself.
+std::span<const model::label> frame_details::bound(std::span<const model::frame* const> chain) {
+    if (!sources::contexts_are_used()) return {};
+    for (std::size_t i = chain.size(); i-- > 0;) {
+        const model::frame& f = *chain[i];
+        if (!sources::read_bindings(index_.record_of(index_of(f)), f.generation, bound_)) continue;
+        const bool alone = (types_.promise(f.promise).flags & detail::promise_starts_at_once) != 0;
+        if (!bound_.settled && !alone && i > 0) continue;
+        const std::span labels = std::span(bound_.labels).first(bound_.count);
+        for (model::label& l : labels)
+            if (redact_.hides(l.name)) l.value = "<redacted>";
+        return labels;
+    }
+    return {};
+}
+
 // --- leaves
 
 sources::description_facts frame_details::description_of(const model::frame& f) noexcept {

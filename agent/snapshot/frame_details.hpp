@@ -17,6 +17,7 @@
 #include "agent/base/text.hpp"
 #include "agent/model/snapshot.hpp"
 #include "agent/snapshot/code_names.hpp"
+#include "agent/sources/contexts.hpp"
 #include "agent/sources/descriptions.hpp"
 #include "agent/sources/frame_index.hpp"
 #include "agent/sources/type_facts.hpp"
@@ -53,6 +54,7 @@ public:
     std::span<const model::local> locals(const model::frame& f) override;
     model::leaf awaited(const model::frame& f) override;
     model::side given(const model::frame& f) override;
+    std::span<const model::label> bound(std::span<const model::frame* const> chain) override;
 
     /// The awaitable's name alone; empty: unknown. Stays valid.
     [[nodiscard]] std::string_view awaitable_name(const model::frame& f) noexcept;
@@ -149,6 +151,7 @@ private:
     std::uint32_t leaf_owner_ = model::no_index;
     char side_buffer_[1280];
     sources::side_facts side_;
+    sources::read_bound bound_;
     char place_buffer_[3 * 4096];
 };
 

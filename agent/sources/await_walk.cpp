@@ -152,6 +152,11 @@ const detail::record* record_named(std::uint64_t word) noexcept {
                                                                                       : nullptr;
 }
 
+const detail::record* find_awaiting(const detail::record* own) noexcept {
+    const std::uint64_t frame = frame_of(own);
+    return frame == 0 ? nullptr : parent_of(own, frame);
+}
+
 bool look_at(const detail::record* own, walked_frame& into) noexcept {
     into = begin_with(own);
     detail::promise_info promise;

@@ -37,6 +37,9 @@ struct walked_frame {
 /// The frame of the record and those above it, innermost first. Returns how many. `own` is live.
 std::size_t walk_up(const detail::record* own, std::span<walked_frame> into) noexcept;
 
+/// The record of the frame that awaits this one; nullptr: none. `own` is live.
+[[nodiscard]] const detail::record* find_awaiting(const detail::record* own) noexcept;
+
 /// Only the frame itself; false where its promise type cannot be read.
 bool look_at(const detail::record* own, walked_frame& into) noexcept;
 

@@ -6,6 +6,7 @@
 #include <algorithm>
 #include <atomic>
 
+#include "agent/sources/contexts.hpp"
 #include "agent/sources/listeners.hpp"
 #include "agent/sources/object_notes.hpp"
 #include "agent/sources/pool.hpp"
@@ -168,6 +169,7 @@ std::uint32_t maybe_sample(thread_births& thread, std::uintptr_t frame) noexcept
 }  // namespace
 
 void note_birth(const record* own, std::uintptr_t frame_pointer) noexcept {
+    if (hears_births(listener::contexts)) inherit_context(own);
     if (!hears_births(listener::creations)) return;
     thread_state* const thread = corodump_thread_v1;
     // Threads without a state share one whose tid is 0, and which must not be written.

@@ -7,6 +7,7 @@
 
 #include "agent/base/clock.hpp"
 #include "agent/base/safe_copy.hpp"
+#include "agent/sources/contexts.hpp"
 #include "agent/sources/descriptions.hpp"
 #include "agent/sources/exception_references.hpp"
 #include "agent/sources/record_frame.hpp"
@@ -105,6 +106,19 @@ void note_outcome(detail::record* own, std::uint32_t bit) noexcept {
     if (detail::side_record* const side = side_of(own)) side->cancelled.fetch_or(bit, relaxed);
 }
 
+/// Context variables are labels where there is room, and none of their name.
+void take_bound(failure_facts& to) noexcept {
+    visit_bound(current_bound(), [&to](const bound_value& one) {
+        char name[32], text[96];
+        const std::string_view known = one.name.read(std::span(name));
+        for (std::uint32_t i = 0; i < to.label_count; ++i)
+            if (known == to.labels[i].name) return;
+        if (to.label_count == failure_facts::max_labels) return;
+        set_text(to.labels[to.label_count].name, known);
+        set_text(to.labels[to.label_count++].value, one.text.read(std::span(text)));
+    });
+}
+
 void take_names(std::span<const walked_frame> chain, failure_facts& to) noexcept {
     char buffer[sizeof(detail::side_record)];
     // Outermost first: the task's own name counts; inner labels count more than outer ones.
@@ -120,6 +134,7 @@ void take_names(std::span<const walked_frame> chain, failure_facts& to) noexcept
             if (at == to.label_count) ++to.label_count;
         }
     }
+    take_bound(to);
 }
 
 void take_chain(std::span<const walked_frame> chain, failure_facts& to) noexcept {

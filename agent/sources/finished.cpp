@@ -4,6 +4,7 @@
 #include <cstring>
 
 #include "agent/sources/await_walk.hpp"
+#include "agent/sources/contexts.hpp"
 #include "agent/sources/descriptions.hpp"
 #include "agent/sources/failures.hpp"
 #include "agent/sources/frame_memory.hpp"
@@ -92,6 +93,7 @@ extern "C" {
 
 void corodump_ended_v1(corodump::detail::record* own, const void* body) noexcept {
     namespace sources = corodump::sources;
+    sources::end_context(own);
     if (sources::noted.load(std::memory_order_acquire) == sources::ends_noted::none) return;
     sources::note_end(own, body);
 }

@@ -10,6 +10,7 @@
 #include <new>
 
 #include "agent/sources/births.hpp"
+#include "agent/sources/contexts.hpp"
 #include "agent/sources/listeners.hpp"
 
 using corodump::detail::free_list;
@@ -223,6 +224,7 @@ void empty_slab(slab_header* slab) noexcept {
     constexpr std::size_t page = 4096;
     madvise(reinterpret_cast<char*>(slab) + page, slab_bytes - page, MADV_DONTNEED);
     trim_births(*slab);
+    trim_contexts(*slab);
 }
 
 /// Gives an object back. Under the lock.
@@ -262,6 +264,7 @@ void flush(thread_state& thread, std::size_t index, std::uint32_t keep) noexcept
 
 void detach(void* held) noexcept {
     auto* const node = static_cast<thread_node*>(held);
+    end_thread_context(node->context);  // runs code of the service's: before all else
     corodump_thread_v1 = &empty_state;
     const pool_lock lock;
     for (std::size_t i = 0; i < size_classes; ++i) flush(node->state, i, 0);
@@ -439,6 +442,11 @@ static void stand_in(thread_state& thread, record* running, std::uint32_t depth)
 
 [[gnu::always_inline]] static inline std::uintptr_t frame_pointer() noexcept {
     return reinterpret_cast<std::uintptr_t>(__builtin_frame_address(0));
+}
+
+thread_node* attach_thread() noexcept {
+    static_assert(offsetof(thread_node, state) == 0);
+    return reinterpret_cast<thread_node*>(attach());
 }
 
 const thread_node* first_thread() noexcept {

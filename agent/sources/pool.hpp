@@ -18,6 +18,8 @@
 
 namespace corodump::sources {
 
+struct bound_list;
+
 inline constexpr std::size_t chunk_bytes = std::size_t{4} * 1024 * 1024;
 inline constexpr std::size_t slabs_in_chunk = chunk_bytes / detail::slab_bytes;
 inline constexpr std::size_t max_chunks = 65536;  ///< 256 GiB of frames
@@ -46,8 +48,11 @@ struct thread_node {
     sighting seen;                        ///< the watchdog's own
     std::uint64_t reported[2];            ///< likewise: the run of a coroutine that it told of last
     thread_births births;
+    std::atomic<bound_list*> context;  ///< what is bound outside of coroutines (contexts.hpp)
 };
 [[nodiscard]] const thread_node* first_thread() noexcept;
+/// This thread's own, made on first use; nullptr when memory is out. Blocks: on the pool's lock.
+[[nodiscard]] thread_node* attach_thread() noexcept;
 /// What `thread_state::running` means: nullptr where the thread is inside of none.
 [[nodiscard]] inline detail::record* record_of_running(std::uintptr_t running) noexcept {
     return reinterpret_cast<detail::record*>(running & ~std::uintptr_t{1});

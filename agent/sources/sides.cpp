@@ -77,6 +77,17 @@ detail::frame_tag* tag_of(detail::record* own) noexcept {
     return reinterpret_cast<detail::frame_tag*>(frame_of(own) + promise->tag_offset.load(relaxed));
 }
 
+const detail::side_record* side_there(const detail::record* own) noexcept {
+    auto* const writable = const_cast<detail::record*>(own);
+    if (const detail::slot* const outside = slot_of(writable))
+        return outside->side.load(std::memory_order_acquire);
+    const detail::frame_tag* const tag = tag_of(writable);
+    const std::uintptr_t word = tag == nullptr ? 0 : tag->word.load(std::memory_order_acquire);
+    return (word & detail::tag_mask) == detail::tag_side
+               ? reinterpret_cast<const detail::side_record*>(word & ~detail::tag_mask)
+               : nullptr;
+}
+
 detail::side_record* side_of(detail::record* own) noexcept {
     if (detail::slot* const outside = slot_of(own)) {
         detail::side_record* side = outside->side.load(relaxed);

@@ -16,6 +16,8 @@ inline constexpr std::uint32_t side_task_cancelled = 4;  ///< left by a cancelle
 
 /// The tag of the record's frame; nullptr when the frame's promise has none yet.
 [[nodiscard]] detail::frame_tag* tag_of(detail::record* own) noexcept;
+/// The record's side; nullptr: it has none.
+[[nodiscard]] const detail::side_record* side_there(const detail::record* own) noexcept;
 /// The record's side, made when there is none; nullptr when memory is out.
 [[nodiscard]] detail::side_record* side_of(detail::record* own) noexcept;
 

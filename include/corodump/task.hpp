@@ -41,7 +41,9 @@ inline void set_label(std::string_view name, std::string_view value) noexcept {
 }
 /// The running coroutine; empty outside of tracked coroutines.
 [[nodiscard]] inline task_ref current_task() noexcept {
-    const detail::record* const own = corodump_current_v1();
+    // Bit 0 says that leaving takes the slow path.
+    const std::uintptr_t running = corodump_thread_v1->running.load(std::memory_order_relaxed);
+    const auto* const own = reinterpret_cast<const detail::record*>(running & ~std::uintptr_t{1});
     if (own == nullptr) return {};
     return {own, own->generation.load(std::memory_order_relaxed)};
 }

@@ -314,7 +314,10 @@ struct info_of<tracked<Promise, Arguments...>> {
             return 0;
     }
     static constexpr std::uint16_t flags() noexcept {
-        return static_cast<std::uint16_t>(adapter::flags | promise_hooks_start);
+        using start = std::remove_cvref_t<decltype(std::declval<typename self::base&>()
+                                                       .initial_suspend())>;
+        return static_cast<std::uint16_t>(adapter::flags | promise_hooks_start |
+                                          (never_waits<start> ? promise_starts_at_once : 0));
     }
     static constexpr std::uint32_t references =
         start + static_cast<std::uint32_t>(offsetof(self, corodump_places_));

@@ -122,12 +122,14 @@ private:
     }
 
     static constexpr std::uint16_t flags() noexcept {
-        if constexpr (requires(Promise& p) { p.initial_suspend(); })
-            return detail::is_marked_awaiter<decltype(std::declval<Promise&>().initial_suspend())>
-                       ? std::uint16_t{detail::promise_hooks_start}
-                       : std::uint16_t{0};
-        else
+        if constexpr (requires(Promise& p) { p.initial_suspend(); }) {
+            using start = std::remove_cvref_t<decltype(std::declval<Promise&>().initial_suspend())>;
+            return static_cast<std::uint16_t>(
+                (detail::is_marked_awaiter<start> ? detail::promise_hooks_start : 0) |
+                (detail::never_waits<start> ? detail::promise_starts_at_once : 0));
+        } else {
             return 0;
+        }
     }
     [[gnu::visibility("hidden")]] static detail::promise_info& info() noexcept {
         static constinit detail::promise_info value{

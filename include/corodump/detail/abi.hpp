@@ -65,6 +65,7 @@ enum promise_flags : std::uint16_t {
     promise_may_be_joined = 16,   ///< an entry whose completion handler leads to another task
     promise_joins_by_state = 32,  ///< it does so through shared state on the heap
     promise_drops_failure = 64,   ///< an entry whose completion handler throws exceptions away
+    promise_starts_at_once = 128, ///< its initial_suspend is std::suspend_never
 };
 
 /// One for each promise type. Offsets count from the frame's address.

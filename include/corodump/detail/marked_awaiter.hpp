@@ -119,6 +119,13 @@ inline constexpr bool is_marked_awaiter = false;
 template <class Inner, awaitable_kind Kind>
 inline constexpr bool is_marked_awaiter<marked_awaiter<Inner, Kind>> = true;
 
+/// Of what initial_suspend returns: the coroutine starts where it is created.
+template <class T>
+inline constexpr bool never_waits = std::is_same_v<T, std::suspend_never>;
+template <class Inner, awaitable_kind Kind>
+inline constexpr bool never_waits<marked_awaiter<Inner, Kind>> =
+    std::is_same_v<std::remove_cvref_t<Inner>, std::suspend_never>;
+
 template <awaitable_kind Kind, class Near, class Make>
 auto mark_awaiter(record* own, Make make) {
     return marked_awaiter<typename inner_of<Make, Near>::type, Kind>(own, make,
