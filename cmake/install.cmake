@@ -2,7 +2,7 @@
 include(CMakePackageConfigHelpers)
 
 set(package_dir "${CMAKE_INSTALL_LIBDIR}/cmake/corodump")
-set(exported corodump_headers corodump_agent corodump_auto corodump_throws)
+set(exported corodump_headers corodump_agent corodump_auto corodump_throws corodump_spdlog_adapter)
 if(CORODUMP_WITH_ASIO)
     list(APPEND exported corodump_asio corodump_asio_standalone)
 endif()

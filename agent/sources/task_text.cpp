@@ -2,7 +2,7 @@
 //
 // The id is that of the chain's root. Each coroutine's note remembers who awaits it, so that the
 // way up costs a few loads for each frame.
-#include <cstring>
+#include <corodump/detail/log_line.hpp>
 
 #include "agent/base/text.hpp"
 #include "agent/sources/contexts.hpp"
@@ -37,6 +37,11 @@ void take_id(const detail::record* of, detail::task_text& into) noexcept {
 
 }  // namespace
 }  // namespace corodump::sources
+
+extern "C" const void** corodump_log_line_v1() noexcept {
+    static __thread const void* line __attribute__((tls_model("initial-exec"))) = nullptr;
+    return &line;
+}
 
 extern "C" void corodump_task_text_v1(corodump::detail::task_text* into) noexcept {
     namespace sources = corodump::sources;

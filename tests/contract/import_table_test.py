@@ -28,7 +28,7 @@ IMPORTS = {
 
 # Library -> how its headers begin, and the files that may include them.
 LIBRARIES = {
-    "spdlog": (("spdlog/", "fmt/"), r"agent/base/log[^/]*\.cpp"),
+    "spdlog": (("spdlog/", "fmt/"), r"agent/base/log[^/]*\.cpp|include/corodump/spdlog\.hpp"),
     "nlohmann": (("nlohmann/",), r"agent/format/(dump_)?reader_?[^/]*"),
     "CLI11": (("CLI/",), r"agent/cli/.*"),
     "libunwind": (("libunwind", "unwind.h"), r"agent/symbols/.*"),
