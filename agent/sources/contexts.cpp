@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <atomic>
+#include <utility>
 
 #include "agent/sources/await_walk.hpp"
 #include "agent/sources/frame_memory.hpp"
@@ -87,9 +88,18 @@ void begin_note(noted_context& note, std::uint32_t generation, bound_list* list,
     unshare(before);
 }
 
+/// This thread is inside of a library's call that start_for made, and of no coroutine since.
+bool starts_for_another(std::uintptr_t running) noexcept {
+    if (corodump_thread_v1->tid == 0) return false;
+    const thread_context& own = reinterpret_cast<thread_node*>(corodump_thread_v1)->context;
+    return own.starts && own.started_in == running;
+}
+
 /// nullptr: outside of all coroutines, or in one that is not tracked.
 const record* running_record() noexcept {
-    const record* const own = record_of_running(corodump_thread_v1->running.load(relaxed));
+    const std::uintptr_t running = corodump_thread_v1->running.load(relaxed) & ~std::uintptr_t{1};
+    const record* const own = record_of_running(running);
+    if (starts_for_another(running)) return nullptr;
     if (own == nullptr || own == &corodump_sink_v1.tracked) return nullptr;
     return (own->generation.load(relaxed) & 1U) != 0 ? own : nullptr;
 }
@@ -192,7 +202,43 @@ noted_context* settled_note(const record* own) noexcept {
 /// The thread's own, outside of coroutines; nullptr: it has no state yet.
 std::atomic<bound_list*>* thread_list() noexcept {
     if (corodump_thread_v1->tid == 0) return nullptr;
-    return &reinterpret_cast<thread_node*>(corodump_thread_v1)->context;
+    return &reinterpret_cast<thread_node*>(corodump_thread_v1)->context.bound;
+}
+
+/// What holds outside of coroutines.
+const bound_list* thread_bound() noexcept {
+    if (corodump_thread_v1->tid == 0) return nullptr;
+    const thread_context& own = reinterpret_cast<thread_node*>(corodump_thread_v1)->context;
+    return starts_for_another(corodump_thread_v1->running.load(relaxed) & ~std::uintptr_t{1})
+               ? own.starter
+               : own.bound.load(relaxed);
+}
+
+/// The call that takes the place of a library's: see corodump_starts_after_v1.
+void start_for(void* with) {
+    struct starting {
+        explicit starting(thread_context& on)
+            : thread(on), before(on.starter), in_before(on.started_in), started(on.starts) {
+            on.starter = std::exchange(on.starter_to_be, nullptr);
+            // Of what the coroutine was resumed in: not left yet.
+            on.started_in = corodump_thread_v1->running.load(relaxed) & ~std::uintptr_t{1};
+            on.starts = true;
+        }
+        starting(const starting&) = delete;
+        starting& operator=(const starting&) = delete;
+        ~starting() {
+            unshare(std::exchange(thread.starter, before));
+            thread.started_in = in_before;
+            thread.starts = started;
+        }
+        thread_context& thread;
+        bound_list* before;
+        std::uintptr_t in_before;
+        bool started;
+    };
+    auto& own = *static_cast<thread_context*>(with);
+    const starting now(own);
+    own.start(own.with);
 }
 
 void bind_in_coroutine(noted_context& note, bound_value* value, std::uint64_t scope) noexcept {
@@ -204,8 +250,8 @@ void bind_in_coroutine(noted_context& note, bound_value* value, std::uint64_t sc
 void bind_in_thread(bound_value* value, std::uint64_t scope) noexcept {
     thread_node* const node = attach_thread();
     if (node == nullptr) return unshare(with_bound(nullptr, false, value, scope));
-    bound_list* const list = with_bound(node->context.load(relaxed), false, value, scope);
-    if (list != nullptr) unshare(node->context.exchange(list, std::memory_order_acq_rel));
+    bound_list* const list = with_bound(node->context.bound.load(relaxed), false, value, scope);
+    if (list != nullptr) unshare(node->context.bound.exchange(list, std::memory_order_acq_rel));
 }
 
 }  // namespace
@@ -250,8 +296,7 @@ const bound_list* current_bound() noexcept {
         const noted_context* const note = settled_note(own);
         return note == nullptr ? nullptr : note->bound.load(relaxed);
     }
-    const std::atomic<bound_list*>* const list = thread_list();
-    return list == nullptr ? nullptr : list->load(relaxed);
+    return thread_bound();
 }
 
 const record* task_frame() noexcept {
@@ -345,6 +390,18 @@ void corodump_context_unbind_v1(const context_scope* scope) noexcept {
     if (note == nullptr) return;
     put(*note, without_scope(note->bound.load(std::memory_order_relaxed), scope->number),
         note->flags.load(std::memory_order_relaxed));
+}
+
+void corodump_starts_after_v1(record* own, void (**start)(void*), void** with) noexcept {
+    if (!contexts_are_used() || own == &corodump_sink_v1.tracked || corodump_thread_v1->tid == 0)
+        return;
+    auto& thread = reinterpret_cast<thread_node*>(corodump_thread_v1)->context;
+    const noted_context* const note = settled_note(own);
+    if (note == nullptr) return;
+    // One that was never called, where a coroutine was destroyed in between.
+    unshare(std::exchange(thread.starter_to_be, share(note->bound.load(std::memory_order_relaxed))));
+    thread.start = std::exchange(*start, start_for);
+    thread.with = std::exchange(*with, &thread);
 }
 
 const void* corodump_context_find_v1(const void* variable) noexcept {

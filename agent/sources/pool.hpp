@@ -15,10 +15,9 @@
 
 #include "agent/sources/loops.hpp"
 #include "agent/sources/thread_births.hpp"
+#include "agent/sources/thread_context.hpp"
 
 namespace corodump::sources {
-
-struct bound_list;
 
 inline constexpr std::size_t chunk_bytes = std::size_t{4} * 1024 * 1024;
 inline constexpr std::size_t slabs_in_chunk = chunk_bytes / detail::slab_bytes;
@@ -48,7 +47,7 @@ struct thread_node {
     sighting seen;                        ///< the watchdog's own
     std::uint64_t reported[2];            ///< likewise: the run of a coroutine that it told of last
     thread_births births;
-    std::atomic<bound_list*> context;  ///< what is bound outside of coroutines (contexts.hpp)
+    thread_context context;
 };
 [[nodiscard]] const thread_node* first_thread() noexcept;
 /// This thread's own, made on first use; nullptr when memory is out. Blocks: on the pool's lock.

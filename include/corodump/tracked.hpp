@@ -15,6 +15,7 @@
 
 #include "detail/allocation.hpp"
 #include "detail/arguments.hpp"
+#include "detail/context_abi.hpp"
 #include "detail/held_promise.hpp"
 #include "detail/marked_awaiter.hpp"
 
@@ -200,6 +201,20 @@ public:
     auto yield_value(typename detail::parameter<decltype(&P::yield_value)>::type value,
                      std::source_location where = std::source_location::current()) {
         return yield(where, static_cast<decltype(value)&&>(value));
+    }
+
+    /// For a library that starts an operation when the coroutine is suspended, outside of it: Asio
+    /// does, and co_spawn is such an operation.
+    template <class Self>
+    static constexpr bool corodump_defers_start() noexcept {
+        return requires(Self& self) { self.resume_context_->after_suspend_fn_; };
+    }
+    template <class Self>
+    static void corodump_note_start(Self& self, detail::record* own) noexcept {
+        auto& context = *self.resume_context_;
+        if (context.after_suspend_fn_ != nullptr)
+            corodump_starts_after_v1(own, &context.after_suspend_fn_,
+                                     &context.after_suspend_arg_);
     }
 
     /// For the adapter of a library that keeps the caller's address in a protected `caller_`.

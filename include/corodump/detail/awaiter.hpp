@@ -180,6 +180,16 @@ public:
 };
 #endif
 
+/// What a co_await starts is started after it: then the frame is there still when the library's
+/// await_suspend has returned.
+template <class Promise>
+constexpr bool defers_start() noexcept {
+    if constexpr (requires { Promise::template corodump_defers_start<Promise>(); })
+        return Promise::template corodump_defers_start<Promise>();
+    else
+        return false;
+}
+
 /// The address of what is awaited, where that is no part of its awaiter: an event, say, whose
 /// operator co_await makes one. Of lvalues only; a temporary says less than the awaiter made of it.
 template <bool Kept>
@@ -216,7 +226,10 @@ public:
         site_.note(own);
         suspend(own, info, this);
         using result = decltype(ref().await_suspend(library_handle(handle)));
-        if constexpr (noexcept(ref().await_suspend(library_handle(handle)))) {
+        if constexpr (defers_start<Promise>() && std::is_void_v<result>) {
+            ref().await_suspend(library_handle(handle));
+            Promise::corodump_note_start(handle.promise(), own);
+        } else if constexpr (noexcept(ref().await_suspend(library_handle(handle)))) {
             return static_cast<result>(ref().await_suspend(library_handle(handle)));
         } else {
             // What throws here is rethrown in the coroutine, which then is not suspended any more.

@@ -75,6 +75,11 @@ CORODUMP_API const void* corodump_context_find_v1(const void* variable) noexcept
 /// Calls `visit` for each variable that is bound, the oldest binding first. It may not bind.
 CORODUMP_API void corodump_context_visit_v1(
     void (*visit)(void* with, const corodump::detail::context_text* bound), void* with) noexcept;
+/// A library is to call `*start` with `*with` on this thread, as soon as the coroutine of this record
+/// is suspended: what it creates there is created by that coroutine. Both may be exchanged for a
+/// call that says so.
+CORODUMP_API void corodump_starts_after_v1(corodump::detail::record* own, void (**start)(void*),
+                                           void** with) noexcept;
 /// The task that is running on this thread.
 CORODUMP_API void corodump_task_text_v1(corodump::detail::task_text* into) noexcept;
 }
