@@ -57,8 +57,8 @@ struct block_source {
 private:
     template <class Block>
     void add_slab() noexcept {
-        void* const mapped = mmap(nullptr, slab_bytes, PROT_READ | PROT_WRITE,
-                                  MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+        void* const mapped =
+            mmap(nullptr, slab_bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
         if (mapped == MAP_FAILED) return;
         if (__lsan_register_root_region != nullptr) __lsan_register_root_region(mapped, slab_bytes);
         for (std::size_t at = 0; at + bytes <= slab_bytes; at += bytes) {

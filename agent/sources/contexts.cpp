@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <atomic>
+#include <ranges>
 #include <utility>
 
 #include "agent/sources/await_walk.hpp"
@@ -51,9 +52,7 @@ public:
         note_.version.store(note_.version.load(relaxed) + 1, relaxed);
         std::atomic_thread_fence(std::memory_order_release);
     }
-    ~changing() {
-        note_.version.store(note_.version.load(relaxed) + 1, std::memory_order_release);
-    }
+    ~changing() { note_.version.store(note_.version.load(relaxed) + 1, std::memory_order_release); }
     changing(const changing&) = delete;
     changing& operator=(const changing&) = delete;
 
@@ -108,14 +107,14 @@ noted_context* note_of(const record* own) noexcept {
     noted_context* const note = context_notes::at(own);
     if (note == nullptr) return nullptr;
     const std::uint32_t generation = own->generation.load(relaxed);
-    if (note->generation.load(relaxed) != generation) begin_note(*note, generation, nullptr, nullptr);
+    if (note->generation.load(relaxed) != generation)
+        begin_note(*note, generation, nullptr, nullptr);
     return note;
 }
 
 /// Of a coroutine that is not this thread's own; nullptr: none.
 const noted_context* note_there(const record* of) noexcept {
-    const noted_context* const note =
-        context_notes::find(reinterpret_cast<std::uintptr_t>(of));
+    const noted_context* const note = context_notes::find(reinterpret_cast<std::uintptr_t>(of));
     return note != nullptr && note->generation.load(std::memory_order_acquire) ==
                                   of->generation.load(std::memory_order_acquire)
                ? note
@@ -126,20 +125,48 @@ bool starts_at_once(const record* own) noexcept {
     return (own->promise.load(relaxed)->flags & detail::promise_starts_at_once) != 0;
 }
 
-/// Whether the promise of `own`, which runs, names the frame `of`: at its start, or its promise.
-bool promise_names(const record* own, std::uint64_t of) noexcept {
+/// A promise's place in its frame: two pointers come first, then its alignment's worth.
+constexpr std::uint64_t largest_promise_offset = 64;
+
+/// Frames outside of the pool by their addresses; of two in one place the later counts.
+constexpr std::size_t slot_places = 16384;
+constinit std::atomic<const record*> slots[slot_places];
+std::atomic<const record*>& slot_place(std::uint64_t frame) noexcept {
+    return slots[(frame * 0x9E3779B97F4A7C15ULL) >> 50U];
+}
+
+/// The words of the promise of `own`, which this thread runs, in which it may name who awaits it.
+std::span<const std::uint64_t> promise_words(const record* own,
+                                             std::span<std::uint64_t> room) noexcept {
     const detail::promise_info& promise = *own->promise.load(relaxed);
     const std::uint64_t begin = frame_of(own) + promise.promise_offset;
-    std::uint64_t words[max_promise_words];
     const bool known = promise.continuation_offset >= 0;
     const std::size_t wanted =
-        known ? 1 : std::min<std::size_t>(promise.promise_bytes / 8U, max_promise_words);
-    const std::uint64_t at = known ? begin + static_cast<std::uint32_t>(promise.continuation_offset)
-                                   : begin;
-    const std::size_t count = read_words(at, std::span(words).first(wanted));
-    constexpr std::uint64_t largest_offset = 64;  // of a promise in its frame
-    return std::any_of(words, words + count,
-                       [of](std::uint64_t word) { return word - of <= largest_offset; });
+        known ? 1 : std::min<std::size_t>(promise.promise_bytes / 8U, room.size());
+    read_own_words(known ? begin + static_cast<std::uint32_t>(promise.continuation_offset) : begin,
+                   room.first(wanted));
+    return room.first(wanted);
+}
+
+/// The frame, or its promise.
+bool is_of(std::uint64_t word, std::uint64_t frame) noexcept {
+    return word - frame <= largest_promise_offset;
+}
+
+/// The record of a live frame that the word may name.
+const record* named(std::uint64_t word) noexcept {
+    if ((word & 7U) != 0 || word < 4096) return nullptr;
+    const object_place place = place_of(word);
+    if (place.slab != nullptr) {
+        const auto* const found = reinterpret_cast<const record*>(place.begin);
+        const bool pooled = place.slab->kind == detail::slab_kind::frames;
+        return pooled && is_of(word, place.begin + sizeof(record)) ? found : nullptr;
+    }
+    for (const std::uint64_t offset : {0U, 16U, 32U, 64U}) {
+        const record* const found = slot_place(word - offset).load(std::memory_order_acquire);
+        if (found != nullptr && frame_of(found) == word - offset) return found;
+    }
+    return nullptr;
 }
 
 bool waits(const record* one) noexcept {
@@ -147,14 +174,29 @@ bool waits(const record* one) noexcept {
     return static_cast<std::uint32_t>(suspended) > detail::rests_at_end;
 }
 
-/// Who awaits the coroutine, which runs on this thread. Mostly the one that created it.
+/// Who awaits the coroutine, which runs on this thread: mostly the one that created it, else the one
+/// frame that waits and that its promise names. Where there are several, they are looked at.
 const record* awaiting(const record* own, const noted_context& note) noexcept {
+    std::uint64_t room[max_promise_words];
+    const std::span<const std::uint64_t> words = promise_words(own, room);
     const record* const creator = note.other.load(relaxed);
     if (creator != nullptr &&
-        creator->generation.load(std::memory_order_acquire) == note.other_generation.load(relaxed) &&
-        waits(creator) && promise_names(own, frame_of(creator)))
-        return creator;
-    return find_awaiting(own);
+        creator->generation.load(std::memory_order_acquire) ==
+            note.other_generation.load(relaxed) &&
+        waits(creator)) {
+        const std::uint64_t frame = frame_of(creator);
+        const auto names_it = [frame](std::uint64_t word) { return is_of(word, frame); };
+        if (std::ranges::any_of(words, names_it)) return creator;
+    }
+    const record* found = nullptr;
+    for (const std::uint64_t word : words) {
+        const record* const one = named(word);
+        if (one == nullptr || one == own || one == found) continue;
+        if ((one->generation.load(std::memory_order_acquire) & 1U) == 0 || !waits(one)) continue;
+        if (found != nullptr) return find_awaiting(own);
+        found = one;
+    }
+    return found;
 }
 
 /// The list of a coroutine that awaits this one; it stands still, if it does. Another thread's
@@ -173,9 +215,10 @@ bool share_list_of(const noted_context& note, bound_list*& found) noexcept {
 bool list_upwards(const record* from, bound_list*& found) noexcept {
     for (std::size_t i = 0; from != nullptr && i < max_awaiters; ++i) {
         const noted_context* const note = note_there(from);
-        const record* const next = note != nullptr && (note->flags.load(relaxed) & note_settled) != 0
-                                       ? nullptr
-                                       : find_awaiting(from);
+        const record* const next =
+            note != nullptr && (note->flags.load(relaxed) & note_settled) != 0
+                ? nullptr
+                : find_awaiting(from);
         if (next == nullptr) return note != nullptr && share_list_of(*note, found);
         from = next;
     }
@@ -261,6 +304,8 @@ bool contexts_are_used() noexcept {
 }
 
 void inherit_context(const record* own) noexcept {
+    if (slab_of(own)->kind == detail::slab_kind::slots)
+        slot_place(frame_of(own)).store(own, std::memory_order_release);
     const record* const creator = running_record();
     bound_list* const list = share(const_cast<bound_list*>(current_bound()));
     noted_context* const note = context_notes::at(own);
@@ -300,6 +345,7 @@ const bound_list* current_bound() noexcept {
 }
 
 const record* task_frame() noexcept {
+    use_contexts();
     const record* const own = running_record();
     if (own != nullptr) static_cast<void>(settled_note(own));
     return own;
@@ -307,7 +353,8 @@ const record* task_frame() noexcept {
 
 const record* awaiting_frame(const record* of) noexcept {
     const noted_context* const note = note_there(of);
-    if (note == nullptr || (note->flags.load(relaxed) & note_settled) == 0) return find_awaiting(of);
+    if (note == nullptr || (note->flags.load(relaxed) & note_settled) == 0)
+        return find_awaiting(of);
     const record* const parent = note->other.load(relaxed);
     // One that starts at once may be awaited later.
     if (parent == nullptr) return starts_at_once(of) ? find_awaiting(of) : nullptr;
@@ -399,7 +446,8 @@ void corodump_starts_after_v1(record* own, void (**start)(void*), void** with) n
     const noted_context* const note = settled_note(own);
     if (note == nullptr) return;
     // One that was never called, where a coroutine was destroyed in between.
-    unshare(std::exchange(thread.starter_to_be, share(note->bound.load(std::memory_order_relaxed))));
+    unshare(
+        std::exchange(thread.starter_to_be, share(note->bound.load(std::memory_order_relaxed))));
     thread.start = std::exchange(*start, start_for);
     thread.with = std::exchange(*with, &thread);
 }

@@ -49,6 +49,10 @@ void take_culprit(const detail::record* own, finished_facts& to) noexcept {
     to.by_generation = chain[length - 1].generation;
 }
 
+bool is_entry(const detail::record* own) noexcept {
+    return (own->promise.load(std::memory_order_relaxed)->flags & detail::promise_is_entry) != 0;
+}
+
 /// Nobody awaits it. Of a library's entry that is known, unless its handler leads to another task.
 bool is_task(const detail::record* own, walked_frame& frame) noexcept {
     constexpr auto mask = detail::promise_is_entry | detail::promise_may_be_joined;
@@ -94,7 +98,10 @@ extern "C" {
 void corodump_ended_v1(corodump::detail::record* own, const void* body) noexcept {
     namespace sources = corodump::sources;
     sources::end_context(own);
-    if (sources::noted.load(std::memory_order_acquire) == sources::ends_noted::none) return;
+    const sources::ends_noted which = sources::noted.load(std::memory_order_acquire);
+    if (which == sources::ends_noted::none) return;
+    // Others may listen to all ends where only those of entries are noted here.
+    if (which == sources::ends_noted::entries && !sources::is_entry(own)) return;
     sources::note_end(own, body);
 }
 

@@ -47,6 +47,10 @@ std::size_t read_pooled_words(std::uint64_t address, std::uint64_t end,
     return count;
 }
 
+void read_own_words(std::uint64_t address, std::span<std::uint64_t> to) noexcept {
+    copy_in_place(address, to.data(), to.size());
+}
+
 std::uint64_t read_word(std::uint64_t address) noexcept {
     std::uint64_t word = 0;
     return read_words(address, {&word, 1}) == 1 ? word : 0;

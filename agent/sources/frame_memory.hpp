@@ -30,4 +30,7 @@ bool read_bytes(std::uint64_t address, void* to, std::size_t bytes) noexcept;
 /// `record_address` as copy_records left it in `definition`.
 [[nodiscard]] bool unchanged(const model::frame& copy, std::uint64_t record_address) noexcept;
 
+/// Of a frame that this thread runs, or one in the pool: in place.
+void read_own_words(std::uint64_t address, std::span<std::uint64_t> to) noexcept;
+
 }  // namespace corodump::sources

@@ -18,10 +18,10 @@
 // Bounds: 64 bindings in one coroutine; as labels, names of 31 bytes and values of 95.
 #pragma once
 
+#include <charconv>
 #include <concepts>
-#include <cstdio>
 #include <cstring>
-#include <new>
+#include <iterator>
 #include <string>
 #include <string_view>
 #include <type_traits>
@@ -47,9 +47,9 @@ concept context_shown = kind_of<T>() != value_kind::none || std::is_pointer_v<T>
 template <class T, class Use>
 void with_context_text(const T& value, Use use) {
     char buffer[48];
-    const auto print = [&](value_kind kind, const char* format, auto number) {
-        const int bytes = std::snprintf(buffer, sizeof buffer, format, number);
-        use(kind, std::string_view(buffer, bytes > 0 ? static_cast<std::size_t>(bytes) : 0));
+    const auto print = [&](value_kind kind, auto number) {
+        const char* const end = std::to_chars(buffer, std::end(buffer), number).ptr;
+        use(kind, std::string_view(buffer, static_cast<std::size_t>(end - buffer)));
     };
     if constexpr (std::is_convertible_v<const T&, std::string_view>) {
         if constexpr (std::is_pointer_v<T>)
@@ -64,16 +64,18 @@ void with_context_text(const T& value, Use use) {
     } else if constexpr (std::is_same_v<T, char>) {
         use(value_kind::text, std::string_view(&value, 1));
     } else if constexpr (std::is_floating_point_v<T>) {
-        print(value_kind::floating, "%.17g", static_cast<double>(value));
+        print(value_kind::floating, static_cast<double>(value));
     } else if constexpr (std::is_enum_v<T> && context_text_by_adl<T>) {
         const std::string text = to_string(value);
         use(value_kind::text, std::string_view(text));
     } else if constexpr (kind_of<T>() == value_kind::signed_integer) {
-        print(value_kind::signed_integer, "%lld", static_cast<long long>(value));
+        print(value_kind::signed_integer, static_cast<long long>(value));
     } else if constexpr (kind_of<T>() == value_kind::unsigned_integer) {
-        print(value_kind::unsigned_integer, "%llu", static_cast<unsigned long long>(value));
+        print(value_kind::unsigned_integer, static_cast<unsigned long long>(value));
     } else {
-        print(value_kind::text, "%p", static_cast<const void*>(value));
+        const auto address = reinterpret_cast<std::uintptr_t>(value);
+        const char* const end = std::to_chars(buffer, std::end(buffer), address, 16).ptr;
+        use(value_kind::text, std::string_view(buffer, static_cast<std::size_t>(end - buffer)));
     }
 }
 
@@ -102,8 +104,9 @@ private:
 template <class T>
 class context_variable {
     static_assert(std::is_object_v<T> && !std::is_const_v<T> && !std::is_array_v<T>);
-    static_assert(detail::context_shown<T>,
-                  "a context variable needs a number, enum, pointer, string, or a to_string(value)");
+    static_assert(
+        detail::context_shown<T>,
+        "a context variable needs a number, enum, pointer, string, or a to_string(value)");
 
 public:
     /// `name`: static text, the label's and log field's.
@@ -122,15 +125,13 @@ public:
     /// From here until the coroutine ends; in the innermost scope, where there is one, until that
     /// does.
     void set(T value) const {
-        make(std::move(value), [](const detail::context_value& what) {
-            corodump_context_bind_v1(&what, nullptr);
-        });
+        make(std::move(value),
+             [](const detail::context_value& what) { corodump_context_bind_v1(&what, nullptr); });
     }
     /// While what is returned is in scope.
     [[nodiscard]] context_binding bind(T value) const {
-        return make(std::move(value), [](const detail::context_value& what) {
-            return context_binding(what);
-        });
+        return make(std::move(value),
+                    [](const detail::context_value& what) { return context_binding(what); });
     }
     [[nodiscard]] constexpr std::string_view name() const noexcept { return name_; }
 
@@ -145,9 +146,9 @@ private:
             kept.assign(text.substr(0, 128));
         });
         T* const held = new T(std::move(value));
-        return bind(detail::context_value{
-            sizeof(detail::context_value), kind, this, name_, std::strlen(name_), kept.data(),
-            kept.size(), held, [](void* one) noexcept { delete static_cast<T*>(one); }});
+        return bind(detail::context_value{sizeof(detail::context_value), kind, this, name_,
+                                          std::strlen(name_), kept.data(), kept.size(), held,
+                                          [](void* one) noexcept { delete static_cast<T*>(one); }});
     }
 
     const char* name_;

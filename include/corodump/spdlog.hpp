@@ -180,8 +180,7 @@ public:
         detail::put_text(to, "{\"time\":\"");
         put_time(to, line.time);
         detail::put_text(to, "\",\"level\":");
-        detail::put_json_string(to,
-                                detail::view_of(spdlog::level::to_string_view(line.level)));
+        detail::put_json_string(to, detail::view_of(spdlog::level::to_string_view(line.level)));
         detail::put_text(to, ",\"logger\":");
         detail::put_json_string(to, detail::view_of(line.logger_name));
         detail::put_text(to, ",\"thread\":" + std::to_string(line.thread_id));
@@ -240,8 +239,7 @@ private:
     }
     static void put_source(spdlog::memory_buf_t& to, const spdlog::source_loc& where) {
         detail::put_text(to, ",\"source\":");
-        detail::put_json_string(to,
-                                std::string(where.filename) + ':' + std::to_string(where.line));
+        detail::put_json_string(to, std::string(where.filename) + ':' + std::to_string(where.line));
     }
 
     struct field {
@@ -250,8 +248,8 @@ private:
         bool cut;
     };
     [[nodiscard]] static std::string key_of(std::string_view name) {
-        for (const std::string_view own : {"time", "level", "logger", "thread", "task",
-                                           "task_name", "source", "message"})
+        for (const std::string_view own :
+             {"time", "level", "logger", "thread", "task", "task_name", "source", "message"})
             if (name == own) return "context." + std::string(name);
         return std::string(name);
     }
@@ -277,8 +275,8 @@ private:
         const bool number = one.kind == kind::signed_integer ||
                             one.kind == kind::unsigned_integer || one.kind == kind::boolean;
         // inf and nan are no JSON.
-        const bool finite = one.kind == kind::floating &&
-                            one.text.find_first_of("in") == std::string::npos;
+        const bool finite =
+            one.kind == kind::floating && one.text.find_first_of("in") == std::string::npos;
         if (number || finite)
             detail::put_text(to, one.text);
         else
@@ -386,8 +384,7 @@ private:
     void write(const spdlog::details::log_msg& packed) {
         detail::log_line line;
         spdlog::details::log_msg plain = packed;
-        const std::string_view message =
-            detail::unpack_line(detail::view_of(packed.payload), line);
+        const std::string_view message = detail::unpack_line(detail::view_of(packed.payload), line);
         plain.payload = {message.data(), message.size()};
         const writing its_context(line);
         for (const spdlog::sink_ptr& one : sinks_)

@@ -213,8 +213,7 @@ public:
     static void corodump_note_start(Self& self, detail::record* own) noexcept {
         auto& context = *self.resume_context_;
         if (context.after_suspend_fn_ != nullptr)
-            corodump_starts_after_v1(own, &context.after_suspend_fn_,
-                                     &context.after_suspend_arg_);
+            corodump_starts_after_v1(own, &context.after_suspend_fn_, &context.after_suspend_arg_);
     }
 
     /// For the adapter of a library that keeps the caller's address in a protected `caller_`.
@@ -329,8 +328,8 @@ struct info_of<tracked<Promise, Arguments...>> {
             return 0;
     }
     static constexpr std::uint16_t flags() noexcept {
-        using start = std::remove_cvref_t<decltype(std::declval<typename self::base&>()
-                                                       .initial_suspend())>;
+        using start =
+            std::remove_cvref_t<decltype(std::declval<typename self::base&>().initial_suspend())>;
         return static_cast<std::uint16_t>(adapter::flags | promise_hooks_start |
                                           (never_waits<start> ? promise_starts_at_once : 0));
     }

@@ -4,9 +4,8 @@
     run.py GNU_BUILD CLANG_BUILD [--quick] [--only NAME,...] [--print]
 
 --quick   fewer repetitions, and 100,000 instead of 1,000,000 tasks for the JSON writers
---only    of: hot, asio, counts, snapshot, writer, signal, asyncio, loops, births,
-          resources; other rows then
-          stay empty
+--only    of: hot, asio, counts, snapshot, writer, signal, asyncio, loops, births, resources,
+          contexts; other rows then stay empty
 --print   prints the tables and leaves docs/performance.md alone
 
 A ratio is one of medians, both taken in the same process, in turns (the repetitions are interleaved
@@ -194,6 +193,12 @@ ADDED = (
     ("a callback of a monitored loop (guard)", "<= 5", "callback/guard", "callback/bare"),
     ("the same by two calls", "<= 5", "callback/two_calls", "callback/bare"),
     ("the same where the monitor is precise", "", "callback/precise", "callback/bare"),
+    ("`current_task()`", "<= 2", "context/current_task", "context/none"),
+    ("a context variable's `get()` where it was bound", "", "context/get/1", "context/none"),
+    ("the same ten coroutines below", "", "context/get/10", "context/none"),
+    ("`bind()` of an int, and its end", "", "context/bind", "context/none"),
+    ("the running task's id and name for a log line", "", "context/task_text/1", "context/none"),
+    ("the same ten coroutines below", "", "context/task_text/10", "context/none"),
 )
 
 # Opened and closed, in ns.
@@ -214,6 +219,9 @@ BIRTHS = (
        f"births/{key}/off")
       for variant, key in (("mixin", "mixin"), ("`corodump::auto`", "automatic"))
       for mode in ("creators", "sampled", "all")),
+    *((f"create, {variant}: context variables in use / not", "", f"context/{key}/on",
+       f"context/{key}/off")
+      for variant, key in (("mixin", "mixin"), ("`corodump::auto`", "automatic"))),
 )
 
 
@@ -365,6 +373,8 @@ def measure(compilers, wanted, quick, tasks):
             c.run_plain("creation_bench")
         if "resources" in wanted:
             c.run("resource_bench", 9 if quick else 21, short)
+        if "contexts" in wanted:
+            c.run_plain("context_bench")
 
 
 def write_page(block):
@@ -381,7 +391,7 @@ def main():
     parser.add_argument("gnu")
     parser.add_argument("clang")
     parser.add_argument("--quick", action="store_true")
-    parser.add_argument("--only", default="hot,asio,counts,snapshot,writer,signal,asyncio,loops,births,resources")
+    parser.add_argument("--only", default="hot,asio,counts,snapshot,writer,signal,asyncio,loops,births,resources,contexts")
     parser.add_argument("--print", action="store_true", dest="only_print")
     options = parser.parse_args()
     compilers = [Compiler("GCC", options.gnu), Compiler("clang", options.clang)]

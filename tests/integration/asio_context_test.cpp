@@ -47,9 +47,8 @@ TEST(AsioContext, IsSeenBelowAndBySpawnedTasksAndRestored) {
         request_id.set("r-1");
         below = co_await reads_below();
         early = co_await std::move(made_before);
-        asio::co_spawn(io, reads_below(), [&](std::exception_ptr, std::string found) {
-            spawned = found;
-        });
+        asio::co_spawn(io, reads_below(),
+                       [&](std::exception_ptr, std::string found) { spawned = found; });
         request_id.set("later");
     };
     const auto outer = [&]() -> asio::awaitable<void> {

@@ -6,6 +6,7 @@
 #include <corodump/task.hpp>
 #include <map>
 #include <memory>
+#include <nlohmann/json.hpp>
 #include <stdexcept>
 #include <string>
 #include <thread>
@@ -293,8 +294,8 @@ TEST(ContextInDump, IsALabelOfTheTask) {
     using labels = std::map<std::string, std::string>;
     std::map<std::size_t, labels> by_depth;
     for (const support::task& one : found.tasks) by_depth[one.chain.size()] = one.labels;
-    EXPECT_EQ(by_depth[2], (labels{{"request_id", "r 2"}, {"auth_token", "<redacted>"},
-                                   {"attempt", "7"}}));
+    EXPECT_EQ(by_depth[2],
+              (labels{{"request_id", "r 2"}, {"auth_token", "<redacted>"}, {"attempt", "7"}}));
     EXPECT_EQ(by_depth[1], (labels{{"request_id", "by hand"}}));
     go.set();
     EXPECT_TRUE(task.done() && other.done());
@@ -316,6 +317,21 @@ TEST(ContextInDump, IsThatOfWhoeverAwaitsWhereTheLeafHasNotAsked) {
     EXPECT_EQ(found.tasks[0].labels.at("request_id"), "set after it was created");
     go.set();
     EXPECT_TRUE(task.done());
+}
+
+/// Contexts listen to all ends; what finished[] notes is not theirs to change.
+TEST(ContextInDump, LeavesFinishedTasksToTheirOption) {
+    const corodump::agent agent;
+    const auto outer = []() -> lazy::task<> {
+        request_id.set("r");
+        co_return;
+    };
+    for (int i = 0; i < 3; ++i) {
+        auto task = outer();
+        task.start();
+    }
+    const support::dump found = support::take_dump();
+    EXPECT_TRUE(nlohmann::json::parse(found.text)["finished"].empty());
 }
 
 TEST(TaskText, IsTheIdAndNameOfTheDump) {

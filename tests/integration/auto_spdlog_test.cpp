@@ -70,8 +70,8 @@ private:
 };
 
 std::unique_ptr<spdlog::pattern_formatter> flags(const std::string& pattern) {
-    auto made = std::make_unique<spdlog::pattern_formatter>(
-        pattern, spdlog::pattern_time_type::utc, "");
+    auto made =
+        std::make_unique<spdlog::pattern_formatter>(pattern, spdlog::pattern_time_type::utc, "");
     made->add_flag<corodump::task_id_flag>('k')
         .add_flag<corodump::task_name_flag>('N')
         .add_flag<corodump::context_flag>('q', request_id)
@@ -228,9 +228,8 @@ TEST(AsyncLogger, WritesTheContextOfTheMomentOfLogging) {
     slow->open();
     logger.reset();
     threads.reset();  // waits for all that is queued
-    EXPECT_EQ(slow->lines(),
-              (std::vector<std::string>{id + "|first||a", id + "|second|9|b 1",
-                                        id + "|second|9|c", "|||outside"}));
+    EXPECT_EQ(slow->lines(), (std::vector<std::string>{id + "|first||a", id + "|second|9|b 1",
+                                                       id + "|second|9|c", "|||outside"}));
     ASSERT_EQ(second->lines().size(), 4U);
     const auto line = nlohmann::json::parse(second->lines()[1]);
     EXPECT_EQ(line["request_id"], "second");

@@ -58,14 +58,14 @@ struct value_info {
 };
 
 enum promise_flags : std::uint16_t {
-    promise_is_library = 1,       ///< an I/O library's own coroutine
-    promise_is_operation = 2,     ///< stands for one asynchronous operation; has a description
-    promise_is_entry = 4,         ///< the root of a chain that a library started
-    promise_hooks_start = 8,      ///< initial_suspend is seen
-    promise_may_be_joined = 16,   ///< an entry whose completion handler leads to another task
-    promise_joins_by_state = 32,  ///< it does so through shared state on the heap
-    promise_drops_failure = 64,   ///< an entry whose completion handler throws exceptions away
-    promise_starts_at_once = 128, ///< its initial_suspend is std::suspend_never
+    promise_is_library = 1,        ///< an I/O library's own coroutine
+    promise_is_operation = 2,      ///< stands for one asynchronous operation; has a description
+    promise_is_entry = 4,          ///< the root of a chain that a library started
+    promise_hooks_start = 8,       ///< initial_suspend is seen
+    promise_may_be_joined = 16,    ///< an entry whose completion handler leads to another task
+    promise_joins_by_state = 32,   ///< it does so through shared state on the heap
+    promise_drops_failure = 64,    ///< an entry whose completion handler throws exceptions away
+    promise_starts_at_once = 128,  ///< its initial_suspend is std::suspend_never
 };
 
 /// One for each promise type. Offsets count from the frame's address.
