@@ -118,6 +118,7 @@ public:
         max_age("CORODUMP_TASK_MAX_AGE_MS", out_.values.task_max_age_ms);
         yes_or_no("CORODUMP_DESCRIPTORS", out_.values.descriptors);
         max_age("CORODUMP_DESCRIPTOR_MAX_AGE_MS", out_.values.descriptor_max_age_ms);
+        profile();
         redact();
         yes_or_no("CORODUMP_OFF", out_.values.off);
         return std::move(out_);
@@ -212,6 +213,19 @@ private:
 
     void max_age(const char* name, std::uint64_t& into) {
         number_or_off(name, max_age_range, into);
+    }
+
+    /// Counts alone are a profile too: `off` is its clock's.
+    void profile() {
+        one_of("CORODUMP_PROFILE",
+               {{"none", profiling::none},
+                {"0", profiling::none},
+                {"off", profiling::counts},
+                {"counts", profiling::counts},
+                {"wall", profiling::wall},
+                {"1", profiling::wall},
+                {"cpu", profiling::cpu}},
+               "it must be wall, cpu, off or none", out_.values.profile);
     }
 
     template <class Value>

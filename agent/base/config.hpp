@@ -46,6 +46,9 @@ enum class stack_tracing : std::uint8_t { off, sampled, all };
 /// Of which tasks the ends are noted.
 enum class finished_tasks : std::uint8_t { off, entries, all };
 
+/// Whether the profiler starts with the agent, and what it measures.
+enum class profiling : std::uint8_t { none, counts, wall, cpu };
+
 struct config {
     std::string directory = "/tmp";
     int signal = SIGUSR1;
@@ -81,6 +84,7 @@ struct config {
     std::uint64_t task_max_age_ms = 0;  ///< 0: none is too old
     bool descriptors = false;
     std::uint64_t descriptor_max_age_ms = 0;  ///< likewise
+    profiling profile = profiling::none;
     bool off = false;
 };
 

@@ -6,11 +6,13 @@
 #include <chrono>
 #include <cstdint>
 #include <exception>
+#include <fstream>
 #include <ostream>
 #include <string>
 
 #include "agent/cli/exit_code.hpp"
 #include "agent/cli/input_file.hpp"
+#include "agent/cli/profile.hpp"
 #include "agent/cli/show.hpp"
 #include "agent/cli/terminal.hpp"
 #include "agent/cli/trigger.hpp"
@@ -27,6 +29,8 @@ struct arguments {
     std::uint64_t max_bytes = format::default_max_bytes;
     show_options show;
     trigger_options trigger;
+    profile_options profile;
+    std::string output;
     double timeout_seconds = 30;
 };
 
@@ -67,6 +71,25 @@ void add_show(CLI::App& app, arguments& args) {
 void add_validate(CLI::App& app, arguments& args) {
     add_file(*app.add_subcommand("validate", "Check a dump against the contract of format 1"),
              args);
+}
+
+void add_profile(CLI::App& app, arguments& args) {
+    CLI::App& profile = *app.add_subcommand(
+        "profile", "Say where coroutines spent their time, for people or for another tool");
+    add_file(profile, args);
+    profile
+        .add_option("--against", args.against,
+                    "An older dump of the same profile: only what came after it")
+        ->type_name("OLDER");
+    profile.add_option("--format", args.profile.format, "How to write it")
+        ->capture_default_str()
+        ->check(CLI::IsMember({"text", "json", "folded", "speedscope", "callgrind"}));
+    profile
+        .add_option("--by", args.profile.by,
+                    "What the table is sorted by, and what folded stacks weigh")
+        ->check(CLI::IsMember({"running", "cpu", "suspended", "resumes"}));
+    profile.add_option("--top", args.profile.top, "Only so many functions in the table");
+    profile.add_option("-o,--output", args.output, "Write to this file")->type_name("FILE");
 }
 
 void add_trigger(CLI::App& app, arguments& args) {
@@ -118,6 +141,30 @@ int trigger(arguments& args, std::ostream& out, std::ostream& problems) {
     return run_trigger(args.trigger, out, problems);
 }
 
+int profile_to(std::ostream& out, arguments& args, std::ostream& problems) {
+    args.profile.read.max_bytes = args.max_bytes;
+    return with_file(args.file, problems, [&](input_file& file) {
+        args.profile.file = file.name();
+        if (args.against.empty()) return run_profile(file.source(), args.profile, out, problems);
+        return with_file(args.against, problems, [&](input_file& older) {
+            args.profile.against_file = older.name();
+            args.profile.against = &older.source();
+            return run_profile(file.source(), args.profile, out, problems);
+        });
+    });
+}
+
+int profile(arguments& args, std::ostream& out, std::ostream& problems) {
+    args.profile.colours = args.output.empty() && wants_colours(STDOUT_FILENO);
+    if (args.output.empty()) return profile_to(out, args, problems);
+    std::ofstream file(args.output, std::ios::binary);
+    if (!file) {
+        problems << "corodump: " << args.output << ": cannot be written\n";
+        return exit_problem;
+    }
+    return profile_to(file, args, problems);
+}
+
 int usage(const CLI::ParseError& error, std::ostream& problems) {
     problems << "corodump: " << printable(error.what()) << "; `corodump --help` tells more\n";
     return exit_usage;
@@ -131,6 +178,7 @@ int run(int argc, const char* const* argv, std::ostream& out, std::ostream& prob
     app.require_subcommand(1);
     add_show(app, args);
     add_validate(app, args);
+    add_profile(app, args);
     add_trigger(app, args);
     for (CLI::App* command : app.get_subcommands(nullptr)) command->footer(exit_code_help);
     try {
@@ -143,6 +191,7 @@ int run(int argc, const char* const* argv, std::ostream& out, std::ostream& prob
     }
     if (app.got_subcommand("show")) return show(args, out, problems);
     if (app.got_subcommand("validate")) return validate(args, out, problems);
+    if (app.got_subcommand("profile")) return profile(args, out, problems);
     return trigger(args, out, problems);
 }
 

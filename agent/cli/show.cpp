@@ -83,6 +83,7 @@ int show(const format::dump& all, const older_dump& older, const show_options& o
     if (!groups.empty()) report.groups(groups);
     report.loops();
     report.resources();
+    report.profile();
     report.failures();
     report.threads();
     report.footer();

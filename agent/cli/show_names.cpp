@@ -54,6 +54,7 @@ std::string left_out::told() const {
         {threads, "thread"},
         {loops, "loop"},
         {stalls, "earlier stall"},
+        {profiled, "profiled function"},
         {native_frames, "native frame"},
         {rows, "row or id"},
         {shortened_names, "long name's part"}};

@@ -24,7 +24,7 @@ struct view_options {
 struct left_out {
     std::uint64_t groups = 0, group_tasks = 0, library_frames = 0, repeated_frames = 0,
                   shortened_names = 0, rows = 0, member_tasks = 0, threads = 0, native_frames = 0,
-                  loops = 0, stalls = 0;
+                  loops = 0, stalls = 0, profiled = 0;
 
     /// "12 more groups, 604 library frames"; empty when nothing was left out.
     [[nodiscard]] std::string told() const;

@@ -10,6 +10,8 @@
 #include <utility>
 #include <vector>
 
+#include "agent/cli/profile_report.hpp"
+#include "agent/cli/profile_tree.hpp"
 #include "agent/cli/show_tree.hpp"
 #include "agent/format/dump_reader.hpp"
 
@@ -381,6 +383,18 @@ void show_report::footer() {
          wrapped("hidden: " + hidden + "; --all shows them", names_.options().width)) {
         out_ << colour_(paint::dim, line) << '\n';
     }
+}
+
+void show_report::profile() {
+    if (!all_.profile.there) return;
+    constexpr std::size_t rows = 10;
+    const profile_tree tree(all_);
+    out_ << '\n';
+    names_.hidden().profiled += write_profile_table(
+        tree,
+        {tree.times() ? profile_measure::running : profile_measure::resumes,
+         names_.options().all ? 0 : rows, names_.options().colours},
+        out_);
 }
 
 }  // namespace corodump::cli

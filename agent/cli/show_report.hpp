@@ -43,6 +43,8 @@ public:
     void threads() { show_threads(all_, names_, out_).draw(); }
     void loops() { show_loops(all_, names_, out_).draw(); }
     void resources() { show_resources(all_, names_, out_).draw(); }
+    /// The functions that took most.
+    void profile();
     void one_task(const format::task& t);
     void footer();
 

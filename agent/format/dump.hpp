@@ -313,6 +313,36 @@ struct tracked_resources {
     std::uint64_t places_left_out = 0, leaks_left_out = 0;
 };
 
+/// Times are in seconds; none: not measured.
+struct profile_counts {
+    std::uint64_t calls = 0, resumes = 0, live = 0;
+    std::optional<double> running, cpu, suspended, longest_run;
+};
+
+struct profile_function {
+    const frame_shape* where = nullptr;
+    profile_counts counts;
+};
+
+/// A function as it was awaited by one chain of others.
+struct profile_chain {
+    std::uint32_t function = 0;           ///< into profile::functions
+    std::optional<std::uint32_t> parent;  ///< into profile::chains, before this one
+    bool cut = false;
+    profile_counts counts;
+};
+
+struct profile {
+    bool there = false;
+    std::uint64_t session = 0;
+    bool running = false;
+    text clock;
+    std::optional<double> seconds;
+    std::uint64_t dropped_resumes = 0;
+    std::vector<profile_function> functions;
+    std::vector<profile_chain> chains;
+};
+
 /// Owns every string, frame and chain of a dump, each once.
 class shape_pool {
 public:
@@ -368,6 +398,7 @@ struct dump {
     std::uint64_t stalls_seen = 0;
     std::vector<stall> stalls;  ///< oldest first
     tracked_resources resources;
+    format::profile profile;
     std::vector<failure> failures;        ///< newest last
     std::vector<finished_task> finished;  ///< newest last
     format::failure_counts failure_counts;

@@ -15,6 +15,7 @@
 #include "agent/format/json_writer.hpp"
 #include "agent/format/loop_writer.hpp"
 #include "agent/format/place_writer.hpp"
+#include "agent/format/profile_writer.hpp"
 #include "agent/format/resource_writer.hpp"
 #include "agent/format/task_writer.hpp"
 #include "agent/format/thread_writer.hpp"
@@ -122,6 +123,7 @@ void sections::write() noexcept {
     write_threads();
     if (all_.loops != nullptr) loop_writer(out_, walk_, all_).write(*all_.loops);
     resource_writer(out_, places_, walk_, all_).write(room_for_modules());
+    write_profile(out_, places_, all_);
     failure_writer(out_, places_, all_).write();
     write_modules();
     out_.line();

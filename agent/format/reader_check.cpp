@@ -34,6 +34,7 @@ public:
         check_threads();
         check_loops();
         check_resources();
+        check_profile();
     }
 
 private:
@@ -70,6 +71,7 @@ private:
     void check_threads();
     void check_loops();
     void check_resources();
+    void check_profile();
 
     const dump& all_;
     task_index index_;
@@ -336,6 +338,15 @@ void checker::check_resources() {
         must_be_listed(where["leaks"].at(i), tracked.leaks[i].kind);
         must_exist(where["leaks"].at(i)["task"], tracked.leaks[i].task);
     }
+}
+
+void checker::check_profile() {
+    const profile& all = all_.profile;
+    std::vector<std::uint64_t> resumes(all.functions.size());
+    for (const profile_chain& chain : all.chains) resumes[chain.function] += chain.counts.resumes;
+    for (std::size_t i = 0; i < all.functions.size(); ++i)
+        must_equal(root_["profile"]["functions"].at(i)["resumes"], all.functions[i].counts.resumes,
+                   resumes[i], "in its chains");
 }
 
 }  // namespace

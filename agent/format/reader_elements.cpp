@@ -82,6 +82,8 @@ void dump_builder::member(std::string_view key, const tree& value) {
         dump_.stalls_seen = value[0].whole;
     } else if (key == "creation" && value[0].kind == node_kind::object) {
         read_creation(value, where);
+    } else if (key == "profile" && value[0].kind == node_kind::object) {
+        read_profile(value, where);
     } else {
         log_.unusable(where, value[0].offset,
                       "is " + std::string(describe(value[0].kind)) + ", expected an array");

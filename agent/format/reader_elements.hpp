@@ -41,15 +41,15 @@ public:
 
 private:
     static constexpr std::array<std::string_view, 20> members = {
-        "format",         "format_version", "dump",     "process",           "verdicts", "summary",
-        "groups",         "tasks",          "left_out", "creation_stacks",   "creation", "threads",
-        "loops",          "stalls_seen",    "stalls",   "tracked_resources", "failures", "finished",
-        "failure_counts", "modules"};
+        "format",   "format_version", "dump",     "process",           "verdicts", "summary",
+        "groups",   "tasks",          "left_out", "creation_stacks",   "creation", "threads",
+        "loops",    "stalls_seen",    "stalls",   "tracked_resources", "profile",  "failures",
+        "finished", "failure_counts", "modules"};
     /// Some were added to format 1, and some are there only with something in them.
-    static constexpr std::array<std::string_view, 11> optional_members = {
-        "left_out", "creation_stacks", "creation",         "threads",
-        "loops",    "stalls",          "stalls_seen",      "failures",
-        "finished", "failure_counts",  "tracked_resources"};
+    static constexpr std::array<std::string_view, 12> optional_members = {
+        "left_out", "creation_stacks", "creation",          "threads",
+        "loops",    "stalls",          "stalls_seen",       "failures",
+        "finished", "failure_counts",  "tracked_resources", "profile"};
 
     [[nodiscard]] object_fields fields(const tree& json, std::uint32_t at, const path& where) {
         return {log_, *dump_.pool, json, at, where};
@@ -96,6 +96,10 @@ private:
     void read_resource_kind(const tree& json, std::uint32_t at, const path& where);
     void read_resource_place(const tree& json, std::uint32_t at, const path& where);
     void read_leaked(const tree& json, std::uint32_t at, const path& where);
+    void read_profile(const tree& json, const path& where);
+    void read_profile_counts(object_fields& in, profile_counts& out);
+    void read_profile_function(const tree& json, std::uint32_t at, const path& where);
+    void read_profile_chain(const tree& json, std::uint32_t at, const path& where);
     void read_failure(const tree& json, const path& where);
     void read_failure_chain(object_fields& in, const tree& json, failure& out);
     [[nodiscard]] const frame_shape* read_location(object_fields& in, const tree& json);

@@ -262,6 +262,7 @@ struct loops;
 struct creation;  // creation.hpp
 struct failure_section;
 struct tracked_resources;  // resources.hpp
+struct profile;            // profile.hpp
 
 struct snapshot {
     std::string_view id;
@@ -284,6 +285,7 @@ struct snapshot {
     const model::loops* loops = nullptr;           ///< null: there are none, and there was no stall
     const model::creation* creation = nullptr;     ///< null: creations are not traced
     const tracked_resources* resources = nullptr;  ///< null: nothing is tracked
+    const model::profile* profile = nullptr;       ///< null: nothing was ever profiled
     const failure_section* failures = nullptr;     ///< model/failures.hpp; nullptr: not noted
     std::span<const module> modules;
     model::details* details = nullptr;

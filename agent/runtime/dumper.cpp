@@ -212,6 +212,7 @@ void dumper::dump(const triggers::dump_request& request, triggers::dump_outcome&
     made.time_unix_ns = base::realtime_ns();
     describe_process(made);
     describe_request(made, request);
+    builder_.add_profile();  // early: what it counts goes on
     builder_.add_failures({hides, &config_->redact});
     add_threads(made);
     if (stalls_ != nullptr) builder_.add_loops(*stalls_);

@@ -26,6 +26,7 @@
 #include "agent/sources/listeners.hpp"
 #include "agent/sources/loops.hpp"
 #include "agent/sources/pool.hpp"
+#include "agent/sources/profile.hpp"
 #include "agent/sources/resources.hpp"
 #include "agent/sources/stack_signal.hpp"
 #include "agent/sources/throw_stacks.hpp"
@@ -49,6 +50,7 @@ struct agent_parts {
     std::uint64_t runs_loop = 0;  ///< 0: runs of coroutines are not counted
     beacon_page beacon;
     std::int64_t clock_began_ns = 0;
+    bool profiles = false;  ///< started with the agent: it ends with it
     bool hooked = false;
     bool prepared = false;
 };
@@ -242,6 +244,10 @@ base::config defaults_from(const corodump_options_v1& options) {
         log_problem("options::creation_stacks is not known to this agent: off");
     take_failure_options(options, defaults);
     take_resource_options(options, defaults);
+    if (options.profile <= static_cast<std::uint32_t>(base::profiling::cpu))
+        defaults.profile = static_cast<base::profiling>(options.profile);
+    else
+        log_problem("options::profile is not known to this agent: none is started");
     if (options.redact != nullptr) defaults.redact = base::redaction::parse(options.redact);
     return defaults;
 }
@@ -290,6 +296,17 @@ void track_resources() noexcept {
     if (config.descriptors && parts().descriptors.begin(base::monotonic_ns()) != 0)
         log_problem("no memory to watch descriptors: they are not watched");
     parts().dumps.show_descriptors(parts().descriptors);
+}
+
+/// What the service started before its agent goes on.
+void begin_profile() noexcept {
+    sources::prepare_profile();
+    using sources::profile_clock;
+    const profile_clock clocks[] = {profile_clock::off, profile_clock::off, profile_clock::wall,
+                                    profile_clock::cpu};
+    const base::profiling wanted = parts().config.profile;
+    if (wanted == base::profiling::none) return;
+    parts().profiles = sources::start_profile(clocks[static_cast<unsigned>(wanted)]) == 0;
 }
 
 /// On a thread of the host's that makes coroutines.
@@ -390,6 +407,7 @@ int install_parts(const corodump_options_v1& options) {
     track_resources();
     const int error = start_threads();
     if (error == 0) trace_creations();
+    if (error == 0) begin_profile();
     sources::set_slow_path_hook(on_slow_path);
     if (error == 0) note_failures();
     return error;
@@ -442,6 +460,8 @@ void corodump_uninstall_v1(int leaving) noexcept {
     corodump::sources::count_runs(0);
     corodump::sources::stop_births();
     static_cast<void>(corodump::sources::note_resource_stacks(false));
+    if (parts().profiles) corodump::sources::stop_profile();
+    parts().profiles = false;
     log_lost_failures(parts().config.redact);
     corodump::sources::uninstall_stack_signal();
     parts().beacon.lower();

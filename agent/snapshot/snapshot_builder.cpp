@@ -9,6 +9,7 @@
 #include "agent/snapshot/diagnosis.hpp"
 #include "agent/snapshot/failures.hpp"
 #include "agent/snapshot/loop_section.hpp"
+#include "agent/snapshot/profile_section.hpp"
 #include "agent/sources/layout.hpp"
 #include "agent/sources/registry.hpp"
 
@@ -132,6 +133,10 @@ void snapshot_builder::add_creation_stacks() noexcept {
 void snapshot_builder::add_failures(const redaction& redact) noexcept {
     failure_copier copier(memory_, code_, redact, snapshot_.now_tick, snapshot_.seconds_per_tick);
     snapshot_.failures = copier.copy();
+}
+
+void snapshot_builder::add_profile() noexcept {
+    snapshot_.profile = profile_section(memory_, snapshot_.frames, index_).make();
 }
 
 /// Longest suspended first. Tasks that do not wait come last, in the order of their frames.

@@ -61,6 +61,8 @@ public:
     void add_creation_stacks() noexcept;
     /// Adds what failed and what has ended.
     void add_failures(const redaction& redact) noexcept;
+    /// Adds what the profiler has counted.
+    void add_profile() noexcept;
     /// `text` is copied. Beyond max_warnings it is dropped.
     void warn(std::string_view text) noexcept;
 

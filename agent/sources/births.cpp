@@ -1,11 +1,11 @@
 #include "agent/sources/births.hpp"
 
 #include <pthread.h>
-#include <time.h>
 
 #include <algorithm>
 #include <atomic>
 
+#include "agent/base/time_stamp.hpp"
 #include "agent/sources/contexts.hpp"
 #include "agent/sources/listeners.hpp"
 #include "agent/sources/object_notes.hpp"
@@ -15,6 +15,7 @@
 namespace corodump::sources {
 namespace {
 
+using base::time_stamp;
 using detail::record;
 using detail::thread_state;
 
@@ -43,21 +44,6 @@ using birth_notes = object_notes<noted_birth, detail::note_of_birth>;
 
 void count(std::atomic<std::uint64_t>& what) noexcept {
     what.store(what.load(relaxed) + 1, relaxed);
-}
-
-/// Cheap, and counts while the thread runs and while it does not: a thread's time.
-std::uint64_t time_stamp() noexcept {
-#if defined(__x86_64__)
-    return __builtin_ia32_rdtsc();
-#elif defined(__aarch64__)
-    std::uint64_t now = 0;
-    asm volatile("mrs %0, cntvct_el0" : "=r"(now));
-    return now;
-#else
-    timespec now{};
-    clock_gettime(CLOCK_MONOTONIC, &now);
-    return std::uint64_t(now.tv_sec) * 1'000'000'000U + std::uint64_t(now.tv_nsec);
-#endif
 }
 
 [[gnu::noinline]] void find_stack(thread_births& thread) noexcept {

@@ -12,6 +12,7 @@
 #include "agent/sources/births.hpp"
 #include "agent/sources/contexts.hpp"
 #include "agent/sources/listeners.hpp"
+#include "agent/sources/profile.hpp"
 
 using corodump::detail::free_list;
 using corodump::detail::layout_version;
@@ -225,6 +226,7 @@ void empty_slab(slab_header* slab) noexcept {
     madvise(reinterpret_cast<char*>(slab) + page, slab_bytes - page, MADV_DONTNEED);
     trim_births(*slab);
     trim_contexts(*slab);
+    trim_profile(*slab);
 }
 
 /// Gives an object back. Under the lock.
@@ -270,6 +272,7 @@ void detach(void* held) noexcept {
     for (std::size_t i = 0; i < size_classes; ++i) flush(node->state, i, 0);
     node->state.running.store(0, std::memory_order_relaxed);
     node->state.depth.store(0, std::memory_order_relaxed);
+    forget_profile(node->profile);
     node->in_use = false;
 }
 
@@ -288,6 +291,9 @@ void note_tid(thread_state& of) noexcept {
 void repair_child() noexcept {
     pthread_mutex_unlock(&pool_lock::mutex);
     if (corodump_thread_v1 != &empty_state) note_tid(*corodump_thread_v1);
+    for (thread_node* node = threads.load(std::memory_order_relaxed); node != nullptr;
+         node = node->next)
+        if (&node->state != corodump_thread_v1) forget_profile(node->profile);
 }
 
 void prepare() noexcept {
@@ -324,8 +330,12 @@ void note_run(void (*what)(detail::loop_slot&) noexcept) noexcept {
 }
 
 /// A thread's node begins with its state.
+thread_node& node_of(thread_state& of) noexcept {
+    return reinterpret_cast<thread_node&>(of);
+}
+
 void note_switch(thread_state& of) noexcept {
-    auto& count = reinterpret_cast<thread_node&>(of).switches;
+    auto& count = node_of(of).switches;
     count.store(count.load(std::memory_order_relaxed) + 1, std::memory_order_relaxed);
 }
 
@@ -517,6 +527,8 @@ bool corodump_pooled_v1(const void* frame) noexcept {
 void corodump_enter_v1(record* running) noexcept {
     thread_state* const thread = attach();
     if (thread == nullptr) return;
+    if (const std::uint32_t session = profile_session.load(std::memory_order_relaxed))
+        enter_profile(node_of(*thread), running, session);
     const std::uintptr_t before = thread->running.load(std::memory_order_relaxed);
     const auto own = reinterpret_cast<std::uintptr_t>(running);
     if (record_of_running(before) == nullptr) {
@@ -534,6 +546,8 @@ void corodump_enter_v1(record* running) noexcept {
 void corodump_leave_v1(record* running) noexcept {
     thread_state* const thread = corodump_thread_v1;
     if (thread == &empty_state) return;
+    if (const std::uint32_t session = profile_session.load(std::memory_order_relaxed))
+        leave_profile(node_of(*thread), running, session);
     const std::uint32_t depth = thread->depth.load(std::memory_order_relaxed);
     if (record_of_running(thread->running.load(std::memory_order_relaxed)) == running) {
         record* const before =

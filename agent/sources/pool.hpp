@@ -16,6 +16,7 @@
 #include "agent/sources/loops.hpp"
 #include "agent/sources/thread_births.hpp"
 #include "agent/sources/thread_context.hpp"
+#include "agent/sources/thread_profile.hpp"
 
 namespace corodump::sources {
 
@@ -48,6 +49,7 @@ struct thread_node {
     std::uint64_t reported[2];            ///< likewise: the run of a coroutine that it told of last
     thread_births births;
     thread_context context;
+    thread_profile profile;
 };
 [[nodiscard]] const thread_node* first_thread() noexcept;
 /// This thread's own, made on first use; nullptr when memory is out. Blocks: on the pool's lock.

@@ -54,6 +54,7 @@ struct corodump_options_v1 {
     std::uint64_t task_max_age_ms;
     std::uint64_t descriptor_max_age_ms;
     std::uint64_t resource_flags;  ///< CORODUMP_RESOURCE_STACKS, CORODUMP_DESCRIPTORS
+    std::uint64_t profile;         ///< 0: none; 1: counts; 2: wall; 3: cpu
 };
 /// 0 or an errno: EALREADY (an agent runs), EAGAIN (no thread could be made), ECANCELED (off by
 /// CORODUMP_OFF or in a set-user-id program), EINVAL.
@@ -79,6 +80,14 @@ enum class creation_stacks : std::uint32_t {
 enum class choice : std::uint8_t { by_default, off, on };
 /// Of which tasks the ends are noted.
 enum class finished_tasks : std::uint8_t { by_default, off, entries, all };
+
+/// Whether the profiler (profile.hpp) starts with the agent.
+enum class start_profile : std::uint8_t {
+    no,
+    counts,  ///< without times
+    wall,
+    cpu  ///< and the threads' processor time
+};
 
 /// The environment has a variable for each, which wins: the README has the table.
 struct options {
@@ -121,6 +130,7 @@ struct options {
     choice throw_stacks = choice::by_default;              ///< where corodump::throws is linked; on
     choice dump_on_terminate = choice::by_default;         ///< std::terminate writes a dump; on
     choice dump_on_fatal = choice::by_default;             ///< so do SIGSEGV and its like; off
+    corodump::start_profile profile = corodump::start_profile::no;
     std::chrono::milliseconds failure_wait{0};  ///< for that dump, before the process dies; 2 s
     /// A resource of resources.hpp that is open for longer is a leak: shown one by one in dumps, and
     /// as a verdict. For trackers that have no limit of their own; 0: no limit.
@@ -172,6 +182,7 @@ struct options {
     plain.descriptor_max_age_ms = static_cast<std::uint64_t>(chosen.descriptor_max_age.count());
     if (chosen.resource_stacks) plain.resource_flags |= CORODUMP_RESOURCE_STACKS;
     if (chosen.descriptors) plain.resource_flags |= CORODUMP_DESCRIPTORS;
+    plain.profile = static_cast<std::uint32_t>(chosen.profile);
     return {corodump_install_v1(&plain), std::generic_category()};
 }
 /// Ends the agent's threads and gives the signal back. Frames stay tracked.
