@@ -369,9 +369,10 @@ void enter_profile(thread_node& thread, record* own, std::uint32_t session) noex
     if (of.session.load(relaxed) != session) [[unlikely]]
         renew(of, session);
     std::uint64_t now = stamp(session);
-    std::uint64_t cpu_now = reads_cpu(session) ? own_cpu_ns() : 0;
+    std::uint64_t cpu_now = 0;  // a system call: read once where that will do
     const std::uint32_t depth = of.depth.load(relaxed);
     if (depth != 0) [[unlikely]] {
+        if (reads_cpu(session)) cpu_now = own_cpu_ns();
         thread_profile::level& outer = of.levels[depth - 1];
         settle(of, outer, counter_of(of, outer.node.load(relaxed)), now, cpu_now, session);
         of.since.store(now, relaxed);
@@ -392,8 +393,10 @@ void enter_profile(thread_node& thread, record* own, std::uint32_t session) noex
         if (const std::uint64_t since = note->since.load(relaxed); since != 0)
             note->since.store(since + between(now, met), relaxed);
         now = met;
-        if (reads_cpu(session)) cpu_now = own_cpu_ns();
+        cpu_now = 0;
     }
+    if (reads_cpu(session) && cpu_now == 0) [[unlikely]]
+        cpu_now = own_cpu_ns();
     profile_counter& counter = counter_of(of, node);
     add(counter.resumes, 1);
     if (const std::uint64_t since = note->since.load(relaxed); since != 0) {
