@@ -87,7 +87,7 @@ void add_profile(CLI::App& app, arguments& args) {
     profile
         .add_option("--by", args.profile.by,
                     "What the table is sorted by, and what folded stacks weigh")
-        ->check(CLI::IsMember({"running", "cpu", "suspended", "resumes"}));
+        ->check(CLI::IsMember({"running", "cpu", "suspended", "waiting", "resumes"}));
     profile.add_option("--top", args.profile.top, "Only so many functions in the table");
     profile.add_option("-o,--output", args.output, "Write to this file")->type_name("FILE");
 }

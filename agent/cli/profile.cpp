@@ -39,7 +39,8 @@ profile_measure measure_of(const profile_tree& profile, const profile_options& o
     if (options.by.empty())
         return profile.times() ? profile_measure::running : profile_measure::resumes;
     for (const profile_measure by : {profile_measure::running, profile_measure::cpu,
-                                     profile_measure::suspended, profile_measure::resumes}) {
+                                     profile_measure::suspended, profile_measure::waiting,
+                                     profile_measure::resumes}) {
         if (name_of(by) != options.by) continue;
         if (by == profile_measure::resumes || profile.processor_time() ||
             (profile.times() && by != profile_measure::cpu))
@@ -59,7 +60,9 @@ void write(const profile_tree& profile, const format::dump& from, const profile_
     if (options.format == "json") {
         write_profile_json(profile, out);
     } else if (options.format == "folded") {
-        write_profile_folded(profile, by, out);
+        // What waits for another that waits would be counted again and again.
+        write_profile_folded(
+            profile, by == profile_measure::suspended ? profile_measure::waiting : by, out);
     } else if (options.format == "speedscope") {
         write_profile_speedscope(profile, name, out);
     } else if (options.format == "callgrind") {

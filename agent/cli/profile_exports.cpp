@@ -84,6 +84,7 @@ void put_times(std::ostream& out, const profile_tree& profile, const profile_row
     put("running_ns", profile.times(), row.running_ns);
     put("cpu_ns", profile.processor_time(), row.cpu_ns);
     put("suspended_ns", profile.times(), row.suspended_ns);
+    put("waiting_ns", profile.times(), row.waiting_ns);
     put("longest_run_ns", profile.times(), row.longest_ns);
 }
 
@@ -152,7 +153,7 @@ private:
         }
         out_ << row.running_ns;
         if (profile_.processor_time()) out_ << ' ' << row.cpu_ns;
-        out_ << ' ' << row.suspended_ns << ' ' << row.resumes << '\n';
+        out_ << ' ' << row.waiting_ns << ' ' << row.resumes << '\n';
     }
     void function(const char* file_tag, const char* name_tag, const key& of) const {
         const profile_function& is = profile_.functions()[of.first];
@@ -192,9 +193,9 @@ void callgrind_writer::write(const std::string& name) {
     if (profile_.times())
         out_ << "event: Running : Time inside of coroutines (ns)\n"
              << (profile_.processor_time() ? "event: Cpu : Processor time (ns)\n" : "")
-             << "event: Suspended : Time suspended (ns)\nevent: Resumes : Resumes\n"
-             << (profile_.processor_time() ? "events: Running Cpu Suspended Resumes\n"
-                                           : "events: Running Suspended Resumes\n");
+             << "event: Waiting : Time suspended (ns)\nevent: Resumes : Resumes\n"
+             << (profile_.processor_time() ? "events: Running Cpu Waiting Resumes\n"
+                                           : "events: Running Waiting Resumes\n");
     else
         out_ << "event: Resumes : Resumes\nevents: Resumes\n";
     profile_row whole;
@@ -277,7 +278,7 @@ void write_profile_speedscope(const profile_tree& profile, const std::string& na
     std::vector<profile_measure> measures;
     if (profile.times()) measures.push_back(profile_measure::running);
     if (profile.processor_time()) measures.push_back(profile_measure::cpu);
-    if (profile.times()) measures.push_back(profile_measure::suspended);
+    if (profile.times()) measures.push_back(profile_measure::waiting);
     measures.push_back(profile_measure::resumes);
     comma = "\n";
     for (const profile_measure by : measures) {

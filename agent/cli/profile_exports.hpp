@@ -2,7 +2,8 @@
 //
 //   json        what the table has, and the tree of chains with what each took altogether
 //   folded      a line for each chain, `outermost;...;innermost N`: flame graphs (flamegraph.pl,
-//               inferno, speedscope). N: microseconds of the innermost's own time, or resumes
+//               inferno, speedscope). N: microseconds of the innermost's own time, or resumes.
+//               Of time suspended only what is `waiting` can be added up
 //   speedscope  https://www.speedscope.app/file-format-schema.json, "sampled", one profile for each
 //               time that was measured; in nanoseconds
 //   callgrind   the Callgrind Profile Format of Valgrind's manual, for callgrind_annotate and

@@ -5,6 +5,8 @@
 #include <cstdio>
 #include <vector>
 
+#include "agent/cli/show_names.hpp"
+
 namespace corodump::cli {
 namespace {
 
@@ -74,7 +76,7 @@ void table::title() const {
 void table::header() const {
     std::string line = right("RUNNING") + right("%", 7);
     if (profile_.processor_time()) line += right("CPU");
-    for (const char* const name : {"A RUN", "LONGEST", "SUSPENDED", "CALLS", "RESUMES"})
+    for (const char* const name : {"A RUN", "LONGEST", "SUSPENDED", "WAITING", "CALLS", "RESUMES"})
         line += right(name, column_width + 1);
     out_ << colour_(paint::dim, line + right("LIVE", 9) + "  FUNCTION") << '\n';
 }
@@ -85,9 +87,10 @@ void table::row(const profile_function& function, std::uint64_t whole) const {
     if (profile_.processor_time()) out_ << time(own.cpu_ns);
     const std::int64_t runs = std::max<std::int64_t>(static_cast<std::int64_t>(own.resumes), 1);
     out_ << ' ' << time(own.running_ns / runs) << ' ' << time(own.longest_ns) << ' '
-         << time(own.suspended_ns) << ' ' << right(human_count(own.calls)) << ' '
+         << time(own.suspended_ns) << ' ' << time(own.waiting_ns) << ' ' << right(human_count(own.calls)) << ' '
          << right(human_count(own.resumes)) << right(human_count(own.live), 9) << "  ";
-    const std::string name = printable(name_of(function));
+    std::string name = printable(name_of(function));
+    if (options_.name_width != 0) name = without_template_arguments(name, options_.name_width);
     out_ << colour_(function.where->library ? paint::dim : paint::strong, name);
     if (const std::string place = place_of(*function.where); !place.empty())
         out_ << "  " << colour_(paint::place, place);
@@ -102,6 +105,8 @@ std::uint64_t amount_of(const profile_row& row, profile_measure by) {
             return static_cast<std::uint64_t>(row.cpu_ns);
         case profile_measure::suspended:
             return static_cast<std::uint64_t>(row.suspended_ns);
+        case profile_measure::waiting:
+            return static_cast<std::uint64_t>(row.waiting_ns);
         case profile_measure::resumes:
             return row.resumes;
         case profile_measure::running:
@@ -111,7 +116,7 @@ std::uint64_t amount_of(const profile_row& row, profile_measure by) {
 }
 
 std::string_view name_of(profile_measure by) {
-    constexpr std::string_view names[] = {"running", "cpu", "suspended", "resumes"};
+    constexpr std::string_view names[] = {"running", "cpu", "suspended", "waiting", "resumes"};
     return names[static_cast<unsigned>(by)];
 }
 

@@ -1,9 +1,8 @@
 // A profile as a table for people: the functions that took most, and what they were doing.
 //
 //   PROFILE  wall clock, 12.3s, 2 functions, still running
-//      RUNNING       %   LONGEST  SUSPENDED     CALLS   RESUMES     LIVE
-//        1.20s   83.1%    12.1ms      3m 4s       120     1,204       12  orderd::reload
-//                                                                         server.cpp:42
+//      RUNNING      %      A RUN    LONGEST  SUSPENDED    WAITING      CALLS    RESUMES  LIVE  FUNCTION
+//        1.20s  83.1%     1.00ms     12.1ms      3m 4s      2m 9s        120      1,204    12  reload  server.cpp:42
 //
 // Threads: one owner. Signals: unsafe. Blocks: never. Errors: std::bad_alloc.
 #pragma once
@@ -18,7 +17,7 @@
 namespace corodump::cli {
 
 /// What functions are compared by, and what chains weigh.
-enum class profile_measure : std::uint8_t { running, cpu, suspended, resumes };
+enum class profile_measure : std::uint8_t { running, cpu, suspended, waiting, resumes };
 
 [[nodiscard]] std::uint64_t amount_of(const profile_row& row, profile_measure by);
 [[nodiscard]] std::string_view name_of(profile_measure by);
@@ -27,6 +26,7 @@ struct profile_table_options {
     profile_measure by = profile_measure::running;
     std::size_t rows = 0;  ///< 0: all
     bool colours = false;
+    std::size_t name_width = 60;  ///< template arguments of longer names are left out; 0: none
 };
 
 /// Returns how many functions are not shown.

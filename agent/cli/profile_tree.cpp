@@ -14,8 +14,15 @@ std::int64_t ns(const std::optional<double>& seconds) {
 }
 
 profile_row row_of(const format::profile_counts& from) {
-    return {from.calls, from.resumes,       from.live,           ns(from.running),
-            ns(from.cpu), ns(from.suspended), ns(from.longest_run)};
+    profile_row row;
+    row.calls = from.calls;
+    row.resumes = from.resumes;
+    row.live = from.live;
+    row.running_ns = ns(from.running);
+    row.cpu_ns = ns(from.cpu);
+    row.suspended_ns = ns(from.suspended);
+    row.longest_ns = ns(from.longest_run);
+    return row;
 }
 
 /// What is there now and was not before. Nothing that is counted becomes less, but what is
@@ -44,6 +51,7 @@ profile_row& profile_row::operator+=(const profile_row& other) {
     running_ns += other.running_ns;
     cpu_ns += other.cpu_ns;
     suspended_ns += other.suspended_ns;
+    waiting_ns += other.waiting_ns;
     longest_ns = std::max(longest_ns, other.longest_ns);
     return *this;
 }
@@ -78,6 +86,18 @@ profile_tree::profile_tree(const format::dump& all)
         node_of[i] = found->second;
         nodes_[found->second].own += row_of(from.counts);
     }
+    find_waiting();
+}
+
+void profile_tree::find_waiting() {
+    for (profile_function& function : functions_) function.own.waiting_ns = 0;
+    for (profile_node& node : nodes_) {
+        std::int64_t waiting = node.own.suspended_ns;
+        for (const std::size_t child : node.children)
+            waiting -= nodes_[child].own.running_ns + nodes_[child].own.suspended_ns;
+        node.own.waiting_ns = std::max<std::int64_t>(waiting, 0);
+        functions_[node.function].own.waiting_ns += node.own.waiting_ns;
+    }
 }
 
 bool profile_tree::subtract(const profile_tree& older) {
@@ -110,6 +130,7 @@ bool profile_tree::subtract(const profile_tree& older) {
             break;
         }
     }
+    find_waiting();
     seconds_ -= older.seconds_;
     dropped_ -= std::min(dropped_, older.dropped_);
     return true;

@@ -22,6 +22,9 @@ namespace corodump::cli {
 struct profile_row {
     std::uint64_t calls = 0, resumes = 0, live = 0;
     std::int64_t running_ns = 0, cpu_ns = 0, suspended_ns = 0, longest_ns = 0;
+    /// Suspended while no coroutine that it awaited ran or was suspended itself: so that nothing is
+    /// counted twice along a chain. Where several are awaited at once, 0 is the least.
+    std::int64_t waiting_ns = 0;
 
     profile_row& operator+=(const profile_row& other);
     [[nodiscard]] bool empty() const { return resumes == 0 && running_ns == 0 && live == 0; }
@@ -60,6 +63,8 @@ public:
     [[nodiscard]] profile_row total() const;
 
 private:
+    void find_waiting();
+
     std::vector<profile_function> functions_;
     std::vector<profile_node> nodes_;
     std::string clock_;
