@@ -45,6 +45,19 @@ struct function {
     [[nodiscard]] std::uint64_t key() const { return reinterpret_cast<std::uint64_t>(&site); }
 };
 
+/// Something happened between these.
+struct moment {
+    std::int64_t before = 0, after = 0;
+};
+template <class Do>
+moment during(Do what, clockid_t clock = CLOCK_MONOTONIC) {
+    moment when;
+    when.before = base::clock_ns(clock);
+    what();
+    when.after = base::clock_ns(clock);
+    return when;
+}
+
 /// What the headers do at each step of a coroutine's life.
 class coroutine {
 public:
@@ -61,8 +74,12 @@ public:
         corodump_release_v1(frame_, sizeof(frame));
     }
     void awaited_by(const coroutine& other) { frame_->continuation = other.frame_; }
-    void resume() { detail::resume(own_); }
-    void suspend() { detail::suspend(own_, awaitable, frame_->awaiter); }
+    moment resume(clockid_t clock = CLOCK_MONOTONIC) {
+        return during([this] { detail::resume(own_); }, clock);
+    }
+    moment suspend(clockid_t clock = CLOCK_MONOTONIC) {
+        return during([this] { detail::suspend(own_, awaitable, frame_->awaiter); }, clock);
+    }
     void run_once() {
         resume();
         suspend();
@@ -75,26 +92,32 @@ private:
     record* own_;
 };
 
-std::int64_t cpu_ns() {
-    return base::clock_ns(CLOCK_THREAD_CPUTIME_ID);
+constexpr std::int64_t ms = 1'000'000;
+
+/// The machine may take the processor away at any place, also between the profiler's look at the
+/// clock and the test's: so that what is true of a time lies between two bounds.
+struct bounds {
+    std::int64_t least = 0, most = 0;
+    bounds& operator+=(const bounds& other) {
+        least += other.least;
+        most += other.most;
+        return *this;
+    }
+};
+bounds operator-(const moment& later, const moment& earlier) {
+    return {later.before - earlier.after, later.after - earlier.before};
 }
 
-/// Runs for as long, and says how long it was.
-std::int64_t spin(std::int64_t ns) {
+void spin(std::int64_t ns) {
     const std::int64_t began = base::monotonic_ns();
     while (base::monotonic_ns() - began < ns) {
     }
-    return base::monotonic_ns() - began;
 }
 
-constexpr std::int64_t ms = 1'000'000;
-
-/// The machine may take the processor away between the profiler's look and the test's, so the test
-/// is of what both saw: 5 %, and what a few looks take.
-void expect_agree(std::int64_t measured, std::int64_t known) {
-    const std::int64_t slack = known / 20 + ms / 2;
-    EXPECT_GE(measured, known - slack);
-    EXPECT_LE(measured, known + slack);
+/// To 1 %, for what is known of the counter's pace after some milliseconds.
+void expect_within(std::int64_t measured, const bounds& known) {
+    EXPECT_GE(measured, known.least - known.least / 100);
+    EXPECT_LE(measured, known.most + known.most / 100);
 }
 
 class Profile : public ::testing::Test {
@@ -150,33 +173,36 @@ TEST_F(Profile, TimesRunsAndSuspensions) {
     static const function f;
     start();
     coroutine one(f);
-    one.resume();
-    std::int64_t ran = spin(20 * ms);
-    one.suspend();
-    const std::int64_t waited = spin(10 * ms);
-    one.resume();
-    const std::int64_t longest = ran;
-    ran += spin(5 * ms);
-    one.suspend();
-    expect_agree(at({&f}).running(), ran);
-    expect_agree(at({&f}).longest(), longest);
-    expect_agree(at({&f}).suspended(), waited);
+    const moment first = one.resume();
+    spin(20 * ms);
+    const moment left = one.suspend();
+    spin(10 * ms);
+    const moment second = one.resume();
+    spin(5 * ms);
+    const moment last = one.suspend();
+    bounds ran = left - first;
+    expect_within(at({&f}).longest(), ran);
+    ran += last - second;
+    expect_within(at({&f}).running(), ran);
+    expect_within(at({&f}).suspended(), second - left);
 }
 
 TEST_F(Profile, TimeOfACoroutineInsideOfAnotherIsItsOwn) {
     static const function outer_function, inner_function;
     start();
     coroutine outer(outer_function), inner(inner_function);
-    outer.resume();
-    std::int64_t outer_ran = spin(10 * ms);
-    inner.resume();
-    const std::int64_t inner_ran = spin(20 * ms);
-    inner.suspend();
-    outer_ran += spin(10 * ms);
-    outer.suspend();
-    expect_agree(at({&outer_function}).running(), outer_ran);
-    expect_agree(at({&outer_function}).longest(), outer_ran);
-    expect_agree(at({&inner_function}).running(), inner_ran);
+    const moment first = outer.resume();
+    spin(10 * ms);
+    const moment into = inner.resume();
+    spin(20 * ms);
+    const moment out = inner.suspend();
+    spin(10 * ms);
+    const moment last = outer.suspend();
+    bounds outer_ran = into - first;
+    outer_ran += last - out;
+    expect_within(at({&outer_function}).running(), outer_ran);
+    expect_within(at({&outer_function}).longest(), outer_ran);
+    expect_within(at({&inner_function}).running(), out - into);
     EXPECT_EQ(at({&outer_function}).sum.suspended, 0U) << "it was inside of it all the time";
 }
 
@@ -241,14 +267,12 @@ TEST_F(Profile, ACoroutineThatIsAwaitedAfterItsFirstRunMovesBelowItsAwaiter) {
 TEST_F(Profile, DestructionEndsARun) {
     static const function f, g;
     start();
-    std::int64_t ran = 0;
-    {
-        coroutine one(f);
-        one.resume();
-        ran = spin(10 * ms);
-    }
+    auto one = std::make_unique<coroutine>(f);
+    const moment began = one->resume();
     spin(10 * ms);
-    expect_agree(at({&f}).running(), ran);
+    const moment ended = during([&] { one.reset(); });
+    spin(10 * ms);
+    expect_within(at({&f}).running(), ended - began);
     coroutine next(g);
     next.run_once();
     EXPECT_EQ(at({&g}).sum.resumes, 1U);
@@ -259,17 +283,17 @@ TEST_F(Profile, ARunThatEndsOutOfOrderTakesNothingFromTheOthers) {
     start();
     auto outer = std::make_unique<coroutine>(outer_function);
     coroutine inner(inner_function);
-    outer->resume();
-    const std::int64_t outer_ran = spin(5 * ms);
-    inner.resume();
-    std::int64_t inner_ran = spin(5 * ms);
-    outer.reset();  // destroyed by the coroutine that it resumed
-    inner_ran += spin(5 * ms);
-    inner.suspend();
+    const moment first = outer->resume();
     spin(5 * ms);
-    expect_agree(at({&outer_function}).running(), outer_ran);
-    expect_agree(at({&inner_function}).running(), inner_ran);
-    expect_agree(at({&inner_function}).longest(), inner_ran);
+    const moment into = inner.resume();
+    spin(5 * ms);
+    outer.reset();  // destroyed by the coroutine that it resumed
+    spin(5 * ms);
+    const moment last = inner.suspend();
+    spin(5 * ms);
+    expect_within(at({&outer_function}).running(), into - first);
+    expect_within(at({&inner_function}).running(), last - into);
+    expect_within(at({&inner_function}).longest(), last - into);
 }
 
 TEST_F(Profile, AFrameThatIsRecycledIsCalledAgain) {
@@ -294,24 +318,19 @@ TEST_F(Profile, FollowsACoroutineFromThreadToThread) {
     static const function f;
     start();
     coroutine one(f);
-    std::int64_t ran = 0, waited = 0;
-    std::thread([&] {
-        one.resume();
-        ran += spin(5 * ms);
-        one.suspend();
-    }).join();
-    const std::int64_t left = base::monotonic_ns();
-    spin(5 * ms);
-    std::thread([&] {
-        waited = base::monotonic_ns() - left;
-        one.resume();
-        ran += spin(5 * ms);
-        one.suspend();
-    }).join();
+    moment began[2], ended[2];
+    for (int i = 0; i < 2; ++i)
+        std::thread([&] {
+            began[i] = one.resume();
+            spin(5 * ms);
+            ended[i] = one.suspend();
+        }).join();
     EXPECT_EQ(at({&f}).sum.calls, 1U);
     EXPECT_EQ(at({&f}).sum.resumes, 2U) << "threads that have ended leave their counts";
-    expect_agree(at({&f}).running(), ran);
-    EXPECT_GE(at({&f}).suspended(), waited * 95 / 100);
+    bounds ran = ended[0] - began[0];
+    ran += ended[1] - began[1];
+    expect_within(at({&f}).running(), ran);
+    expect_within(at({&f}).suspended(), began[1] - ended[0]);
 }
 
 TEST_F(Profile, ManyThreadsCountWithoutLoss) {
@@ -347,10 +366,13 @@ TEST_F(Profile, ARunUnderWayIsSeen) {
     static const function f;
     start();
     coroutine one(f);
-    one.resume();
-    const std::int64_t ran = spin(10 * ms);
-    expect_agree(at({&f}).running(), ran);
-    expect_agree(at({&f}).longest(), ran);
+    const moment began = one.resume();
+    spin(10 * ms);
+    std::int64_t running = 0, longest = 0;
+    const moment first = during([&] { running = at({&f}).running(); });
+    expect_within(running, first - began);
+    const moment second = during([&] { longest = at({&f}).longest(); });
+    expect_within(longest, second - began);
     one.suspend();
 }
 
@@ -362,13 +384,16 @@ TEST_F(Profile, SaysHowLongALiveFrameHasWaited) {
     profile_of_frame found;
     EXPECT_FALSE(find_profile(view_profile(), key, one.own()->generation, found))
         << "it has not run";
-    one.run_once();
-    const std::int64_t waited = spin(10 * ms);
-    const profile_view view = view_profile();
+    one.resume();
+    const moment left = one.suspend();
+    spin(10 * ms);
+    profile_view view;
+    const moment seen = during([&] { view = view_profile(); });
     ASSERT_TRUE(find_profile(view, key, one.own()->generation, found));
     EXPECT_EQ(node_at(found.node).definition, f.key());
-    expect_agree(
-        static_cast<std::int64_t>(static_cast<double>(found.suspended) * view.ns_per_step), waited);
+    expect_within(
+        static_cast<std::int64_t>(static_cast<double>(found.suspended) * view.ns_per_step),
+        seen - left);
     EXPECT_FALSE(find_profile(view, key, one.own()->generation + 2, found));
 }
 
@@ -376,15 +401,15 @@ TEST_F(Profile, StoppedItKeepsItsCountsAndTakesNoMore) {
     static const function f;
     start();
     coroutine one(f);
-    one.resume();
-    const std::int64_t ran = spin(10 * ms);
-    ASSERT_EQ(stop_profile(), 0);
+    const moment began = one.resume();
+    spin(10 * ms);
+    const moment stopped = during([] { ASSERT_EQ(stop_profile(), 0); });
     const double seconds = view_profile().seconds;
     spin(10 * ms);
     one.suspend();
     one.run_once();
     EXPECT_EQ(at({&f}).sum.resumes, 1U);
-    expect_agree(at({&f}).running(), ran);
+    expect_within(at({&f}).running(), stopped - began);
     EXPECT_FALSE(view_profile().running);
     EXPECT_NEAR(view_profile().seconds, seconds, seconds / 100);
     EXPECT_EQ(stop_profile(), ESRCH);
@@ -423,32 +448,34 @@ TEST_F(Profile, ProcessorTimeIsThatOfTheThread) {
     static const function f;
     start(profile_clock::cpu);
     coroutine one(f);
-    one.resume();
-    const std::int64_t began_cpu = cpu_ns(), began = base::monotonic_ns();
+    const std::int64_t wall = base::monotonic_ns();
+    const moment began = one.resume(CLOCK_THREAD_CPUTIME_ID);
     spin(20 * ms);
-    timespec pause{.tv_sec = 0, .tv_nsec = 20 * ms};
+    timespec pause{.tv_sec = 0, .tv_nsec = 40 * ms};
     nanosleep(&pause, nullptr);
-    const std::int64_t cpu = cpu_ns() - began_cpu, wall = base::monotonic_ns() - began;
-    std::thread([&] {  // another thread's view of a run under way
-        expect_agree(static_cast<std::int64_t>(at({&f}).sum.cpu), cpu);
-    }).join();
-    one.suspend();
-    expect_agree(at({&f}).running(), wall);
-    expect_agree(static_cast<std::int64_t>(at({&f}).sum.cpu), cpu);
-    EXPECT_LT(static_cast<std::int64_t>(at({&f}).sum.cpu), wall * 3 / 4);
+    std::int64_t seen = 0;
+    const moment looked = during(
+        [&] {
+            // Another thread's view of a run under way.
+            std::thread([&] { seen = static_cast<std::int64_t>(at({&f}).sum.cpu); }).join();
+        },
+        CLOCK_THREAD_CPUTIME_ID);
+    expect_within(seen, looked - began);
+    const moment ended = one.suspend(CLOCK_THREAD_CPUTIME_ID);
+    expect_within(static_cast<std::int64_t>(at({&f}).sum.cpu), ended - began);
+    EXPECT_LE(static_cast<std::int64_t>(at({&f}).sum.cpu),
+              base::monotonic_ns() - wall - pause.tv_nsec);
 }
 
 TEST_F(Profile, ProcessorTimeOfARunUnderWayEndsWithTheSession) {
     static const function f;
     start(profile_clock::cpu);
     coroutine one(f);
-    one.resume();
-    const std::int64_t began = cpu_ns();
+    const moment began = one.resume(CLOCK_THREAD_CPUTIME_ID);
     spin(10 * ms);
-    stop_profile();
-    const std::int64_t cpu = cpu_ns() - began;
+    const moment stopped = during([] { stop_profile(); }, CLOCK_THREAD_CPUTIME_ID);
     spin(10 * ms);
-    expect_agree(static_cast<std::int64_t>(at({&f}).sum.cpu), cpu);
+    expect_within(static_cast<std::int64_t>(at({&f}).sum.cpu), stopped - began);
     one.suspend();
 }
 
