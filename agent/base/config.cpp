@@ -217,14 +217,15 @@ private:
 
     /// Counts alone are a profile too: `off` is its clock's.
     void profile() {
+        using enum profiling;
         one_of("CORODUMP_PROFILE",
-               {{"none", profiling::none},
-                {"0", profiling::none},
-                {"off", profiling::counts},
-                {"counts", profiling::counts},
-                {"wall", profiling::wall},
-                {"1", profiling::wall},
-                {"cpu", profiling::cpu}},
+               {{"none", none},
+                {"0", none},
+                {"off", counts},
+                {"counts", counts},
+                {"wall", wall},
+                {"1", wall},
+                {"cpu", cpu}},
                "it must be wall, cpu, off or none", out_.values.profile);
     }
 

@@ -40,7 +40,7 @@ public:
     void finish(std::uint64_t offset);
 
 private:
-    static constexpr std::array<std::string_view, 20> members = {
+    static constexpr std::array<std::string_view, 21> members = {
         "format",   "format_version", "dump",     "process",           "verdicts", "summary",
         "groups",   "tasks",          "left_out", "creation_stacks",   "creation", "threads",
         "loops",    "stalls_seen",    "stalls",   "tracked_resources", "profile",  "failures",
