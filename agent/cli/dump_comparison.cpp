@@ -73,6 +73,25 @@ dump_comparison::dump_comparison(const format::dump& older, const format::dump& 
     std::ranges::stable_sort(places_, std::greater<>{}, [](const birthplace& p) {
         return static_cast<std::int64_t>(p.now) - static_cast<std::int64_t>(p.before);
     });
+    compare_kinds();
+}
+
+void dump_comparison::compare_kinds() {
+    for (const format::resource_kind& now : newer_.resources.kinds) {
+        const auto then =
+            std::ranges::find_if(older_.resources.kinds, [&](const format::resource_kind& k) {
+                return k.kind == now.kind.view() && k.type.view() == now.type.view();
+            });
+        // Tasks are compared above, one by one.
+        if (then == older_.resources.kinds.end() || now.live <= then->live ||
+            (now.built_in && now.kind == "task"))
+            continue;
+        const std::int64_t opened = now.opened.value_or(0) - then->opened.value_or(0);
+        more_.push_back({std::string(now.kind.view()), then->live, now.live,
+                         static_cast<std::uint64_t>(std::max<std::int64_t>(opened, 0))});
+    }
+    std::ranges::stable_sort(more_, std::greater<>{},
+                             [](const kind_count& k) { return k.now - k.before; });
 }
 
 std::vector<std::string> dump_comparison::verdicts() const {
@@ -112,6 +131,9 @@ void show_comparison(const dump_comparison& what, const format::dump& older,
             << printable(std::string_view(p.file).substr(p.file.rfind('/') + 1)) << ':' << p.line
             << '\n';
     }
+    for (const dump_comparison::kind_count& k : what.more())
+        out << "  more of " << quoted(k.kind) << " are open: " << human_count(k.before) << " then, "
+            << human_count(k.now) << " now, of " << human_count(k.opened) << " opened since\n";
 }
 
 }  // namespace corodump::cli

@@ -4,6 +4,7 @@
 //     1,204 tasks then, 1,900 now: 12 ended, 708 are new, 1,100 have not been resumed since
 //     born at                                   then     now  still there
 //     watch_session  memory_growth.cpp:18         96     648           96
+//     more of these are open: "connection" 96 then, 648 now (552 more; 560 were opened)
 //
 // The verdict on tasks that only become more is that of the agent (agent/analysis): it needs nothing but
 // the two files.
@@ -24,6 +25,12 @@ namespace corodump::cli {
 
 class dump_comparison {
 public:
+    /// Open resources of one kind.
+    struct kind_count {
+        std::string kind;
+        std::uint64_t before = 0, now = 0, opened = 0;  ///< opened: between the two
+    };
+
     struct birthplace {
         std::string function, file;
         std::uint32_t line = 0;
@@ -43,6 +50,8 @@ public:
     [[nodiscard]] std::uint64_t unmoved() const noexcept { return unmoved_; }
     /// Those that became most first.
     [[nodiscard]] const std::vector<birthplace>& places() const noexcept { return places_; }
+    /// Kinds of which there are more now, those that became most first.
+    [[nodiscard]] const std::vector<kind_count>& more() const noexcept { return more_; }
     /// Each a sentence.
     [[nodiscard]] std::vector<std::string> verdicts() const;
 
@@ -52,6 +61,9 @@ private:
     double seconds_ = -1;
     std::uint64_t ended_ = 0, created_ = 0, unmoved_ = 0;
     std::vector<birthplace> places_;
+    std::vector<kind_count> more_;
+
+    void compare_kinds();
 };
 
 void show_comparison(const dump_comparison& what, const format::dump& older,

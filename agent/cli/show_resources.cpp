@@ -139,7 +139,7 @@ void show_resources::draw_openers(const fold& one) {
         if (leak->task && std::find(openers.begin(), openers.end(), leak->task) == openers.end())
             openers.push_back(leak->task);
     if (openers.empty()) return;
-    out_ << "       "
+    out_ << "        "
          << names_.colour()(paint::dim, one.oldest->kind == "task" ? "these are" : "by") << ' '
          << names_.tasks(openers, names_.options().width - 12, openers.size()) << '\n';
 }

@@ -148,6 +148,24 @@ TEST(Config, TakesWhatIsSaidOfStalls) {
     EXPECT_EQ(small.values.stall_threshold_ms, 50U);
 }
 
+TEST(Config, TakesWhatIsSaidOfResources) {
+    const auto got = parse({{"CORODUMP_RESOURCE_MAX_AGE_MS", "300000"},
+                            {"CORODUMP_RESOURCE_STACKS", "1"},
+                            {"CORODUMP_TASK_MAX_AGE_MS", "60000"},
+                            {"CORODUMP_DESCRIPTORS", "yes"},
+                            {"CORODUMP_DESCRIPTOR_MAX_AGE_MS", "off"}});
+    EXPECT_TRUE(got.problems.empty());
+    EXPECT_EQ(got.values.resource_max_age_ms, 300'000U);
+    EXPECT_TRUE(got.values.resource_stacks);
+    EXPECT_EQ(got.values.task_max_age_ms, 60'000U);
+    EXPECT_TRUE(got.values.descriptors);
+    EXPECT_EQ(got.values.descriptor_max_age_ms, 0U);
+    const auto none = parse({});
+    EXPECT_EQ(none.values.resource_max_age_ms + none.values.task_max_age_ms, 0U);
+    EXPECT_FALSE(none.values.descriptors || none.values.resource_stacks);
+    EXPECT_EQ(parse({{"CORODUMP_RESOURCE_MAX_AGE_MS", "7"}}).problems.size(), 1U);
+}
+
 TEST(Config, HidesRatherTooMuchThanTooLittle) {
     const parsed_config nothing = parse({{"CORODUMP_REDACT", " , ,"}});
     ASSERT_EQ(nothing.problems.size(), 1U);

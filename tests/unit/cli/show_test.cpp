@@ -246,6 +246,33 @@ TEST(Show, ShowsTheLoopThatIsBlockedAndWhere) {
     EXPECT_FALSE(show(golden("threads")).has("LOOPS"));
 }
 
+TEST(Show, FoldsLeaksByThePlaceTheyWereOpenedAt) {
+    const shown s = show(golden("resources"));
+    EXPECT_TRUE(s.has("RESOURCES  4 are open for longer than allowed")) << s.out;
+    EXPECT_TRUE(s.has("  2 of \"connection\"  over 40ms, the oldest 80ms")) << s.out;
+    EXPECT_TRUE(s.has("    2  80ms      orderd::acquire  pool.cpp:31")) << s.out;
+    EXPECT_TRUE(s.has("\"10.0.0.7:443\", \"10.0.0.8:443\"")) << s.out;
+    EXPECT_TRUE(s.has("    2  84ms      socket:\n")) << s.out;
+    EXPECT_TRUE(s.has("5 socket:[")) << s.out;
+    EXPECT_LT(s.at("2 of \"connection\""), s.at("kind   "));
+    EXPECT_TRUE(s.has("descriptors")) << s.out;
+    EXPECT_FALSE(show(golden("threads")).has("RESOURCES"));
+}
+
+TEST(Show, TellsOfWhichKindsMoreAreOpenThanBefore) {
+    const std::string then = with(golden("resources"), R"("live":2,"peak":3,"opened":3)",
+                                  R"("live":1,"peak":3,"opened":1)");
+    const std::string now =
+        with(golden("resources"), R"("uptime_seconds":0.)", R"("uptime_seconds":60.)");
+    format::memory_source older(then);
+    show_options options;
+    options.against = &older;
+    const shown s = show(now, options);
+    EXPECT_TRUE(s.has("more of \"connection\" are open: 1 then, 2 now, of 2 opened since"))
+        << s.out;
+    EXPECT_FALSE(s.has("more of \"statement\"")) << s.out;
+}
+
 TEST(Show, PrintsNothingThatATerminalObeys) {
     for (const char* name : golden_names) {
         for (const bool all : {false, true}) {

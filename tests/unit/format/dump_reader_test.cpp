@@ -300,6 +300,48 @@ TEST(DumpCheck, FindsWhatIsWrongWithLoops) {
               std::string::npos);
 }
 
+TEST(DumpReader, ReadsOpenResources) {
+    const read_result got = read(golden("resources"));
+    ASSERT_FALSE(got.error);
+    const tracked_resources& tracked = got.dump.resources;
+    ASSERT_EQ(tracked.kinds.size(), 4U);
+    EXPECT_TRUE(tracked.kinds[0].kind == "connection");
+    EXPECT_TRUE(tracked.kinds[0].type == "orderd::connection");
+    EXPECT_EQ(tracked.kinds[0].live, 2U);
+    EXPECT_EQ(tracked.kinds[0].peak, 3);
+    EXPECT_EQ(tracked.kinds[0].over_limit, 2U);
+    EXPECT_FALSE(tracked.kinds[1].max_age_seconds);
+    EXPECT_TRUE(tracked.kinds[3].built_in);
+    ASSERT_EQ(tracked.places.size(), 2U);
+    EXPECT_TRUE(tracked.places[1].where->function == "orderd::acquire");
+    ASSERT_EQ(tracked.leaks.size(), 4U);
+    EXPECT_TRUE(tracked.leaks[0].label == "10.0.0.7:443");
+    EXPECT_TRUE(tracked.leaks[0].task && tracked.leaks[0].has_stack);
+    EXPECT_TRUE(tracked.leaks[0].stack[0].function == "orderd::acquire");
+    EXPECT_EQ(tracked.leaks[0].opened_at, tracked.leaks[1].opened_at);
+    EXPECT_EQ(tracked.leaks[2].descriptor, 5);
+    EXPECT_EQ(tracked.leaks[2].opened_at, nullptr);
+    EXPECT_TRUE(read(golden("threads")).dump.resources.kinds.empty());
+}
+
+TEST(DumpCheck, FindsWhatIsWrongWithResources) {
+    const std::string whole = golden("resources");
+    const auto at = [&](const std::string& from, const std::string& to) {
+        return told(check(with(whole, from, to)));
+    };
+    EXPECT_NE(at(R"("peak":3)", R"("peak":1)").find("/tracked_resources/kinds/0/peak"),
+              std::string::npos);
+    EXPECT_NE(at(R"("max_age_seconds":0.040)", R"("max_age_seconds":null)")
+                  .find("/tracked_resources/kinds/0/over_limit"),
+              std::string::npos);
+    EXPECT_NE(at(R"({"kind":"connection","label")", R"({"kind":"lease","label")")
+                  .find("/tracked_resources/leaks/0/kind"),
+              std::string::npos);
+    EXPECT_NE(at(R"("places_left_out":0)", R"("places_left_out":null)")
+                  .find("/tracked_resources/places_left_out"),
+              std::string::npos);
+}
+
 TEST(DumpCheck, FindsNothingWrongWithTheGoldenDumps) {
     for (const char* name : golden_names) EXPECT_EQ(told(check(golden(name))), "") << name;
 }

@@ -10,6 +10,7 @@
 #include <vector>
 
 #include "agent/model/loops.hpp"
+#include "agent/model/resources.hpp"
 #include "tests/unit/format/sinks.hpp"
 
 namespace corodump::format {
@@ -974,6 +975,75 @@ TEST(DumpWriter, WritesLoopsAndStalls) {
               R"({"loop":null,"thread":4244,"time":"1970-01-01T00:00:00.000Z",)"
               R"("duration_seconds":0.0,"ongoing":false,"task":null,"function":null,)"
               R"("reason":"the thread has ended","frames":[]})");
+}
+
+TEST(DumpWriter, WritesOpenResources) {
+    world w;
+    const std::uint32_t task = w.chain(1);
+    const model::resource_kind kinds[] = {{.name = "connection",
+                                           .type = "app::connection",
+                                           .live = 3,
+                                           .peak = 5,
+                                           .opened = 9,
+                                           .refused = 1,
+                                           .oldest_ns = 90'000'000'000,
+                                           .max_age_ns = 60'000'000'000,
+                                           .over_limit = 1},
+                                          {.name = "task", .built_in = true, .live = 1}};
+    const model::resource_place places[] = {{.kind = 0, .live = 3, .over_limit = 1}};
+    const model::native_frame frames[] = {{.address = 0x1234, .function = "acquire"}};
+    const model::leaked_resource leaks[] = {{.kind = 0,
+                                             .label = "10.0.0.7:443",
+                                             .object = 0x7f00,
+                                             .age_ns = 90'000'000'000,
+                                             .site = 1,
+                                             .has_stack = true,
+                                             .stack = frames,
+                                             .frame = task,
+                                             .thread = 17},
+                                            {.kind = 1, .descriptor = 5}};
+    const model::tracked_resources all{kinds, places, 7, leaks, 8};
+    w.all.resources = &all;
+    const ordered_json json = w.json()["tracked_resources"];
+    EXPECT_EQ(json["kinds"][0].dump(),
+              R"({"kind":"connection","type":"app::connection","live":3,"peak":5,"opened":9,)"
+              R"("refused":1,"oldest_seconds":90.0,"max_age_seconds":60.0,"over_limit":1})");
+    EXPECT_EQ(json["kinds"][1].dump(),
+              R"({"kind":"task","type":null,"built_in":true,"live":1,"peak":null,"opened":null,)"
+              R"("refused":0,"oldest_seconds":null,"max_age_seconds":null,"over_limit":0})");
+    EXPECT_EQ(json["places"][0]["kind"], "connection");
+    EXPECT_EQ(json["places"][0]["live"], 3);
+    EXPECT_EQ(json["places_left_out"], 7);
+    EXPECT_EQ(json["leaks"][0]["label"], "10.0.0.7:443");
+    EXPECT_EQ(json["leaks"][0]["task"], w.id(task));
+    EXPECT_EQ(json["leaks"][0]["stack"][0]["function"], "acquire");
+    EXPECT_EQ(json["leaks"][0]["age_seconds"], 90.0);
+    EXPECT_TRUE(json["leaks"][0]["opened_at"].is_object());
+    EXPECT_EQ(json["leaks"][1].dump(),
+              R"({"kind":"task","label":null,"object":null,"descriptor":5,"age_seconds":0.0,)"
+              R"("opened_at":null,"stack":null,"task":null,"thread":null})");
+    EXPECT_EQ(json["leaks_left_out"], 8);
+}
+
+TEST(DumpWriter, LeavesLeaksOutThatWouldMakeTheFileTooLarge) {
+    world w;
+    w.chain(1);
+    const model::resource_kind kinds[] = {{.name = "connection"}};
+    const std::vector<model::leaked_resource> leaks(1000);
+    const model::tracked_resources all{kinds, {}, 0, leaks, 5};
+    w.all.resources = &all;
+    w.all.limits.bytes = 65536;
+    const std::string text = w.text();
+    const ordered_json json = ordered_json::parse(text)["tracked_resources"];
+    EXPECT_LE(text.size(), 65536U);
+    EXPECT_GT(json["leaks"].size(), 100U);
+    EXPECT_EQ(json["leaks"].size() + json["leaks_left_out"].get<std::size_t>(), 1005U);
+    EXPECT_EQ(ordered_json::parse(text)["tasks"].size(), 1U);
+}
+
+TEST(DumpWriter, LeavesResourcesOutWhereNoneAreTracked) {
+    world w;
+    EXPECT_FALSE(w.json().contains("tracked_resources"));
 }
 
 TEST(DumpWriter, LeavesLoopsOutWhereThereAreNone) {
