@@ -124,8 +124,8 @@ inline void add_leak(void* to, const corodump_leak_v1* from) noexcept {
     std::vector<leak> found;
     const std::int64_t least = age.count() < 0 ? 0 : age.count();
     corodump_resource_report_v1(kind, static_cast<std::uint64_t>(least), add_leak, &found);
-    std::stable_sort(found.begin(), found.end(),
-                     [](const leak& a, const leak& b) { return a.age > b.age; });
+    std::sort(found.begin(), found.end(),
+              [](const leak& a, const leak& b) { return a.age > b.age; });
     return found;
 }
 
