@@ -5,7 +5,7 @@
 
 --quick   fewer repetitions, and 100,000 instead of 1,000,000 tasks for the JSON writers
 --only    of: hot, asio, counts, snapshot, writer, signal, asyncio, loops, births, resources,
-          contexts; other rows then stay empty
+          contexts, profile; other rows then stay empty
 --print   prints the tables and leaves docs/performance.md alone
 
 A ratio is one of medians, both taken in the same process, in turns (the repetitions are interleaved
@@ -212,6 +212,14 @@ RESOURCES = (
     ("a dump's look at 100,000", "", "resource/look"),
 )
 
+# What the profiler adds, in ns; "off" is no profile.
+PROFILE = tuple(
+    (f"{what}, {variant}: the profiler, {clock}", "<= 40" if key == "resume" and clock == "wall" else "",
+     f"profile/{form}/{key}/{clock}", f"profile/{form}/{key}/off")
+    for key, what in (("resume", "a resume"), ("create", "create, `co_await`, run, destroy"))
+    for form, variant in (("mixin", "mixin"), ("automatic", "`corodump::auto`"))
+    for clock in ("counts", "wall", "cpu"))
+
 BIRTHS = (
     ("a stack of 20 frames: glibc's `backtrace()` / all that a birth with its stack takes", ">= 50",
      "birth/backtrace", "birth/stack"),
@@ -260,6 +268,9 @@ def around_table(compilers):
         lines.append(f"| {what} | {goal or 'reported'} | {' | '.join(cells)} | {'; '.join(details)} |")
 
     for what, goal, over, under in ADDED:
+        row(what, f"{goal} ns" if goal else "", [f"{judged(c.added(over, under), goal)} ns" for c in compilers],
+            [f"{duration(c.times.get(under))} → {duration(c.times.get(over))}" for c in compilers])
+    for what, goal, over, under in PROFILE:
         row(what, f"{goal} ns" if goal else "", [f"{judged(c.added(over, under), goal)} ns" for c in compilers],
             [f"{duration(c.times.get(under))} → {duration(c.times.get(over))}" for c in compilers])
     for threads in (1, 100, 1000):
@@ -375,6 +386,8 @@ def measure(compilers, wanted, quick, tasks):
             c.run("resource_bench", 9 if quick else 21, short)
         if "contexts" in wanted:
             c.run_plain("context_bench")
+        if "profile" in wanted:
+            c.run_plain("profile_bench")
 
 
 def write_page(block):
@@ -391,7 +404,8 @@ def main():
     parser.add_argument("gnu")
     parser.add_argument("clang")
     parser.add_argument("--quick", action="store_true")
-    parser.add_argument("--only", default="hot,asio,counts,snapshot,writer,signal,asyncio,loops,births,resources,contexts")
+    parser.add_argument("--only", default="hot,asio,counts,snapshot,writer,signal,asyncio,loops,births,resources,"
+                        "contexts,profile")
     parser.add_argument("--print", action="store_true", dest="only_print")
     options = parser.parse_args()
     compilers = [Compiler("GCC", options.gnu), Compiler("clang", options.clang)]
@@ -400,7 +414,7 @@ def main():
     measure(compilers, set(options.only.split(",")), options.quick, tasks)
     block = "\n".join([*machine_table(load), "", "## Hot path", "", *hot_table(compilers), "",
                        "## Dump", "", *dump_table(compilers, tasks), "", "## Memory", "",
-                       *memory_table(compilers), "", "## Loops and creations", "",
+                       *memory_table(compilers), "", "## Loops, creations, profile", "",
                        *around_table(compilers)])
     print(block)
     if not options.only_print:
