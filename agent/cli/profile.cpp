@@ -38,9 +38,9 @@ profile_measure measure_of(const profile_tree& profile, const profile_options& o
                            std::ostream& problems) {
     if (options.by.empty())
         return profile.times() ? profile_measure::running : profile_measure::resumes;
-    for (const profile_measure by : {profile_measure::running, profile_measure::cpu,
-                                     profile_measure::suspended, profile_measure::waiting,
-                                     profile_measure::resumes}) {
+    for (const profile_measure by :
+         {profile_measure::running, profile_measure::cpu, profile_measure::suspended,
+          profile_measure::waiting, profile_measure::resumes}) {
         if (name_of(by) != options.by) continue;
         if (by == profile_measure::resumes || profile.processor_time() ||
             (profile.times() && by != profile_measure::cpu))
@@ -61,8 +61,8 @@ void write(const profile_tree& profile, const format::dump& from, const profile_
         write_profile_json(profile, out);
     } else if (options.format == "folded") {
         // What waits for another that waits would be counted again and again.
-        write_profile_folded(
-            profile, by == profile_measure::suspended ? profile_measure::waiting : by, out);
+        write_profile_folded(profile,
+                             by == profile_measure::suspended ? profile_measure::waiting : by, out);
     } else if (options.format == "speedscope") {
         write_profile_speedscope(profile, name, out);
     } else if (options.format == "callgrind") {
@@ -79,10 +79,8 @@ void run(format::byte_source& source, const profile_options& options, std::ostre
     const format::dump newer = read(source, options.file, options, problems);
     profile_tree profile(newer);
     if (options.against != nullptr) {
-        const format::dump older =
-            read(*options.against, options.against_file, options, problems);
-        if (!dump_comparison(older, newer).comparable() ||
-            !profile.subtract(profile_tree(older))) {
+        const format::dump older = read(*options.against, options.against_file, options, problems);
+        if (!dump_comparison(older, newer).comparable() || !profile.subtract(profile_tree(older))) {
             problems << "corodump: " << options.against_file
                      << ": is not an older dump of the same process and profile\n";
             throw ended{exit_problem};

@@ -19,7 +19,8 @@ struct profile_options {
     format::byte_source* against = nullptr;  ///< an older dump; nullptr: none
     format::read_options read;
     std::string format = "text";  ///< text, json, folded, speedscope, callgrind
-    std::string by;  ///< running, cpu, suspended, waiting, resumes; empty: the first that was measured
+    std::string
+        by;  ///< running, cpu, suspended, waiting, resumes; empty: the first that was measured
     std::size_t top = 0;  ///< functions of the table; 0: all
     bool colours = false;
 };

@@ -48,8 +48,7 @@ std::string folded_name(std::string_view name) {
 /// One line, of what is before the end.
 std::string one_line(std::string_view text) {
     std::string clean(text);
-    std::ranges::replace_if(
-        clean, [](char c) { return static_cast<unsigned char>(c) < ' '; }, '_');
+    std::ranges::replace_if(clean, [](char c) { return static_cast<unsigned char>(c) < ' '; }, '_');
     return clean;
 }
 

@@ -62,14 +62,14 @@ private:
 };
 
 void table::title() const {
-    std::string remark =
-        profile_.processor_time() ? "wall and processor time"
-        : profile_.times()        ? "wall time"
-                                  : "counts only";
+    std::string remark = profile_.processor_time() ? "wall and processor time"
+                         : profile_.times()        ? "wall time"
+                                                   : "counts only";
     remark += ", " + human_duration(profile_.seconds());
     remark += profile_.running() ? ", still running" : ", stopped";
     if (profile_.dropped_resumes() != 0)
-        remark += "; " + counted(profile_.dropped_resumes(), "resume") + " dropped for want of room";
+        remark +=
+            "; " + counted(profile_.dropped_resumes(), "resume") + " dropped for want of room";
     out_ << colour_(paint::strong, "PROFILE") << "  " << colour_(paint::dim, remark) << '\n';
 }
 
@@ -87,8 +87,9 @@ void table::row(const profile_function& function, std::uint64_t whole) const {
     if (profile_.processor_time()) out_ << time(own.cpu_ns);
     const std::int64_t runs = std::max<std::int64_t>(static_cast<std::int64_t>(own.resumes), 1);
     out_ << ' ' << time(own.running_ns / runs) << ' ' << time(own.longest_ns) << ' '
-         << time(own.suspended_ns) << ' ' << time(own.waiting_ns) << ' ' << right(human_count(own.calls)) << ' '
-         << right(human_count(own.resumes)) << right(human_count(own.live), 9) << "  ";
+         << time(own.suspended_ns) << ' ' << time(own.waiting_ns) << ' '
+         << right(human_count(own.calls)) << ' ' << right(human_count(own.resumes))
+         << right(human_count(own.live), 9) << "  ";
     std::string name = printable(name_of(function));
     if (options_.name_width != 0) name = without_template_arguments(name, options_.name_width);
     out_ << colour_(function.where->library ? paint::dim : paint::strong, name);

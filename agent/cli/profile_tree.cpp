@@ -121,9 +121,8 @@ bool profile_tree::subtract(const profile_tree& older) {
         if (!root && above == profile_node::none) continue;
         for (const std::size_t t : root ? then_roots : older.nodes_[above].children) {
             const profile_node& then = older.nodes_[t];
-            if (then.cut != node.cut ||
-                !same_place(*older.functions_[then.function].where,
-                            *functions_[node.function].where))
+            if (then.cut != node.cut || !same_place(*older.functions_[then.function].where,
+                                                    *functions_[node.function].where))
                 continue;
             then_of[i] = t;
             nodes_[i].own = difference(node.own, then.own);

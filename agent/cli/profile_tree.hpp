@@ -37,9 +37,9 @@ struct profile_function {
 
 struct profile_node {
     static constexpr std::size_t none = ~std::size_t{0};
-    std::size_t function = 0;     ///< into profile_tree::functions
-    std::size_t parent = none;    ///< into profile_tree::nodes, before this one
-    bool cut = false;             ///< what awaited it is not known
+    std::size_t function = 0;   ///< into profile_tree::functions
+    std::size_t parent = none;  ///< into profile_tree::nodes, before this one
+    bool cut = false;           ///< what awaited it is not known
     profile_row own;
     std::vector<std::size_t> children;
 };

@@ -38,9 +38,9 @@ struct profile_chain {
 
 struct profile {
     std::uint32_t session = 0;  ///< how often counting has begun: others cannot be compared
-    bool running = false;    ///< else it was stopped
-    std::string_view clock;  ///< "off", "wall" or "cpu"
-    double seconds = 0;      ///< that it has run
+    bool running = false;       ///< else it was stopped
+    std::string_view clock;     ///< "off", "wall" or "cpu"
+    double seconds = 0;         ///< that it has run
     std::span<const profile_function> functions;
     std::span<const profile_chain> chains;
     std::uint64_t dropped_resumes = 0;  ///< of functions that there was no room for

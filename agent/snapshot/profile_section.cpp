@@ -118,8 +118,7 @@ std::uint32_t profile_section::function_of(std::uint64_t definition) noexcept {
 /// Where the function's index, plus 1, is or would be. More places than functions: there is one.
 std::uint32_t& profile_section::place_of(std::uint64_t definition) noexcept {
     std::size_t at = definition * 0x9E3779B97F4A7C15ULL >> 32U & (function_places - 1);
-    while (function_index_[at] != 0 &&
-           functions_[function_index_[at] - 1].definition != definition)
+    while (function_index_[at] != 0 && functions_[function_index_[at] - 1].definition != definition)
         at = (at + 1) & (function_places - 1);
     return function_index_[at];
 }
@@ -136,8 +135,7 @@ model::profile_counts profile_section::counts_of(const sources::profile_sum& fro
     to.running_ns = ns(from.running);
     to.suspended_ns = ns(from.suspended);
     to.longest_ns = ns(from.longest);
-    if (view_.clock == sources::profile_clock::cpu)
-        to.cpu_ns = static_cast<std::int64_t>(from.cpu);
+    if (view_.clock == sources::profile_clock::cpu) to.cpu_ns = static_cast<std::int64_t>(from.cpu);
     return to;
 }
 

@@ -40,11 +40,11 @@ private:
     std::span<const model::frame> frames_;
     const sources::frame_index* index_;
     sources::profile_view view_;
-    std::span<sources::profile_sum> sums_;       ///< by node
-    std::span<std::uint32_t> chain_of_;          ///< by node: 0: none; its index + 1; `wanted`
+    std::span<sources::profile_sum> sums_;  ///< by node
+    std::span<std::uint32_t> chain_of_;     ///< by node: 0: none; its index + 1; `wanted`
     std::span<model::profile_chain> chains_;
     std::span<model::profile_function> functions_;
-    std::span<std::uint32_t> function_index_;    ///< hash of definitions: index + 1
+    std::span<std::uint32_t> function_index_;  ///< hash of definitions: index + 1
     std::uint32_t functions_used_ = 0;
 };
 

@@ -128,8 +128,8 @@ std::uint64_t cpu_ns_of(std::uint32_t tid) noexcept {
         if (counters == nullptr) continue;
         for (std::size_t i = 0; i < thread_profile::chunk_counters; ++i) {
             profile_counter& one = counters[i];
-            for (auto* const each : {&one.calls, &one.resumes, &one.running, &one.cpu,
-                                     &one.suspended, &one.longest})
+            for (auto* const each :
+                 {&one.calls, &one.resumes, &one.running, &one.cpu, &one.suspended, &one.longest})
                 each->store(0, relaxed);
         }
     }

@@ -86,8 +86,8 @@ std::uint64_t definition_of(const record* own) noexcept {
     const detail::promise_info* const type = own->promise.load(relaxed);
     const std::uint64_t frame = frame_of(own);
     if (type == nullptr || type->version != detail::layout_version || frame == 0) return 0;
-    const auto& tag = *reinterpret_cast<const detail::frame_tag*>(
-        frame + type->tag_offset.load(relaxed));
+    const auto& tag =
+        *reinterpret_cast<const detail::frame_tag*>(frame + type->tag_offset.load(relaxed));
     const std::uintptr_t word = tag.word.load(relaxed), target = word & ~tag_mask;
     const void* definition = reinterpret_cast<const void*>(target);
     if ((word & tag_mask) == tag_slot)

@@ -40,13 +40,14 @@ struct thread_profile {
         const detail::record* own;
         profile_note* note;
         std::atomic<std::uint32_t> node;
-        std::atomic<std::uint64_t> run;  ///< steps of this run so far, without those of coroutines inside of it
+        std::atomic<std::uint64_t>
+            run;  ///< steps of this run so far, without those of coroutines inside of it
     };
 
     std::atomic<std::uint32_t> session;  ///< 0: none, or the counters are being cleared
     std::atomic<std::uint32_t> depth;
-    std::atomic<std::uint64_t> since;    
-    std::atomic<std::uint64_t> cpu_since;  ///< nanoseconds of the thread's own clock
+    std::atomic<std::uint64_t> since;
+    std::atomic<std::uint64_t> cpu_since;    ///< nanoseconds of the thread's own clock
     std::atomic<std::uint64_t> stopped_cpu;  ///< what that clock was when the session was stopped
     const detail::record* left;              ///< the coroutine that was left last
     level levels[max_levels];

@@ -95,8 +95,8 @@ TEST(AsioProfile, StartsAndStopsWhileSessionsRun) {
         app::asio::co_spawn(app::asio::make_strand(pool), app::session(50, spent[i], waited[i]),
                             app::asio::detached);
     for (int i = 0; i < 200; ++i) {
-        ASSERT_FALSE(corodump::profile::start(
-            {.clock = static_cast<corodump::profile::clock>(i % 3)}));
+        ASSERT_FALSE(
+            corodump::profile::start({.clock = static_cast<corodump::profile::clock>(i % 3)}));
         if (i % 5 == 0) {
             ASSERT_FALSE(corodump::profile::reset());
         }

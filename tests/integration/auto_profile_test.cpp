@@ -61,8 +61,12 @@ lazy::task<int> leaf(synced::event& until) {
     co_await until;
     co_return 1;
 }
-lazy::task<int> middle(synced::event& until) { co_return co_await leaf(until); }
-lazy::task<> outer(synced::event& until) { co_await middle(until); }
+lazy::task<int> middle(synced::event& until) {
+    co_return co_await leaf(until);
+}
+lazy::task<> outer(synced::event& until) {
+    co_await middle(until);
+}
 
 eager::task quick(synced::event& until) {
     co_await until;

@@ -82,7 +82,8 @@ struct made {
         all["process"]["uptime_seconds"] = std::stod(uptime);
         // The members' order is part of the format.
         nlohmann::ordered_json ordered = nlohmann::ordered_json::parse(golden("profile"));
-        for (auto& [key, value] : ordered.items()) value = nlohmann::ordered_json::parse(all[key].dump());
+        for (auto& [key, value] : ordered.items())
+            value = nlohmann::ordered_json::parse(all[key].dump());
         return ordered.dump();
     }
 };
@@ -223,11 +224,11 @@ TEST(ProfileJson, AddsUpChains) {
     EXPECT_EQ(all["chains"][0]["with_children"]["running_ns"], 441'928'203);
     EXPECT_EQ(all["chains"][0]["own"]["running_ns"], 6'518'041);
     EXPECT_EQ(all["chains"][9]["parent"], 7);
-    EXPECT_TRUE(json::parse(profile_as(with(golden("profile"), R"("clock":"cpu")",
-                                            R"("clock":"wall")"),
-                                       "json")
-                                .out)["functions"][0]["cpu_ns"]
-                    .is_null());
+    EXPECT_TRUE(
+        json::parse(
+            profile_as(with(golden("profile"), R"("clock":"cpu")", R"("clock":"wall")"), "json")
+                .out)["functions"][0]["cpu_ns"]
+            .is_null());
 }
 
 TEST(ProfileCallgrind, NamesAFunctionInsideOfItselfAsAnother) {

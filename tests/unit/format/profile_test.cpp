@@ -117,9 +117,9 @@ TEST(DumpReader, FollowsNoChainOfAProfileForward) {
     const read_result got = read(text);
     ASSERT_TRUE(got.error);
     EXPECT_NE(got.error->pointer.find("/profile/chains/2/parent"), std::string::npos);
-    EXPECT_TRUE(
-        read(with(golden("profile"), R"({"function":2,"parent":0,)", R"({"function":9,"parent":0,)"))
-            .error);
+    EXPECT_TRUE(read(with(golden("profile"), R"({"function":2,"parent":0,)",
+                          R"({"function":9,"parent":0,)"))
+                    .error);
 }
 
 TEST(DumpCheck, FindsWhatIsWrongWithAProfile) {

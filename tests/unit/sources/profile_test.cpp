@@ -35,9 +35,8 @@ constinit detail::promise_info promise{.version = detail::layout_version,
                                        .flags = 0,
                                        .continuation_offset = -1,
                                        .tag_offset = offsetof(frame, tag)};
-constexpr detail::awaitable_info awaitable{.version = detail::layout_version,
-                                           .kind = detail::awaits_something,
-                                           .size_bytes = 8};
+constexpr detail::awaitable_info awaitable{
+    .version = detail::layout_version, .kind = detail::awaits_something, .size_bytes = 8};
 
 /// A function that coroutines are made of.
 struct function {
@@ -528,7 +527,8 @@ TEST(ProfileNodes, KeepRoomForFunctionsWhenChainsAreMany) {
     EXPECT_EQ(node_at(node).parent, cut_node);
     EXPECT_LT(node, max_nodes - 1024);
     EXPECT_EQ(node_below(above, key), node) << "the function's, whoever awaits it";
-    for (std::size_t i = 0; i < max_nodes && node != no_node; ++i) node = node_below(above, key += 8);
+    for (std::size_t i = 0; i < max_nodes && node != no_node; ++i)
+        node = node_below(above, key += 8);
     EXPECT_EQ(node, no_node) << "full";
 }
 
