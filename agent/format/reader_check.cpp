@@ -320,23 +320,25 @@ void checker::check_resources() {
                         [&](const resource_kind& listed) { return listed.kind == kind; });
         if (!known) tell(here["kind"], "is not one of the kinds");
     };
+    const path kinds = where["kinds"], places = where["places"], leaks = where["leaks"];
     for (std::size_t i = 0; i < tracked.kinds.size(); ++i) {
         const resource_kind& k = tracked.kinds[i];
-        const path here = where["kinds"].at(i);
+        const path here = kinds.at(i);
         if (k.over_limit != 0 && !k.max_age_seconds)
             tell(here["over_limit"], "is set, though the kind has no limit");
         if (k.peak && static_cast<std::uint64_t>(std::max<std::int64_t>(*k.peak, 0)) < k.live)
             tell(here["peak"], "is less than there are now");
     }
     for (std::size_t i = 0; i < tracked.places.size(); ++i) {
-        const path here = where["places"].at(i);
+        const path here = places.at(i);
         must_be_listed(here, tracked.places[i].kind);
         if (tracked.places[i].over_limit > tracked.places[i].live)
             tell(here["over_limit"], "is more than there are");
     }
     for (std::size_t i = 0; i < tracked.leaks.size(); ++i) {
-        must_be_listed(where["leaks"].at(i), tracked.leaks[i].kind);
-        must_exist(where["leaks"].at(i)["task"], tracked.leaks[i].task);
+        const path here = leaks.at(i);
+        must_be_listed(here, tracked.leaks[i].kind);
+        must_exist(here["task"], tracked.leaks[i].task);
     }
 }
 

@@ -10,10 +10,9 @@
 
 namespace corodump::test {
 
-inline constexpr const char* golden_names[] = {"healthy",       "hung_pool", "joins",
-                                               "hostile_names", "nulls",     "threads",
-                                               "loops",         "creation",  "failures",
-                                               "profile", "resources"};
+inline constexpr const char* golden_names[] = {"healthy",  "hung_pool", "joins",    "hostile_names",
+                                               "nulls",    "threads",   "loops",    "creation",
+                                               "failures", "profile",   "resources"};
 
 inline std::string golden_path(const std::string& name) {
     std::string path = CORODUMP_SOURCE_DIR "/tests/golden/format1/";
