@@ -144,6 +144,8 @@ class resource_tracker {
 public:
     using token = resource_token;
 
+    // open() is always inlined, so that the stack it notes begins with the code that calls it.
+
     /// The name is copied.
     explicit resource_tracker(std::string_view kind, const resource_options& chosen = {}) noexcept
         : kind_(corodump_resource_kind_v1(
@@ -154,13 +156,13 @@ public:
     resource_tracker(const resource_tracker&) = delete;
     resource_tracker& operator=(const resource_tracker&) = delete;
 
-    [[nodiscard]] token open(
+    [[nodiscard, gnu::always_inline]] inline token open(
         const T* object, std::string_view label = {},
         std::source_location where = std::source_location::current()) const noexcept {
         return token(corodump_resource_open_v1(kind_, object, label.data(), label.size(),
                                                detail::site_of(where)));
     }
-    [[nodiscard]] token open(
+    [[nodiscard, gnu::always_inline]] inline token open(
         const T& object, std::string_view label = {},
         std::source_location where = std::source_location::current()) const noexcept {
         return open(std::addressof(object), label, where);
@@ -168,7 +170,7 @@ public:
     /// A temporary's address says nothing.
     token open(const T&& object, std::string_view label = {}) const = delete;
     /// Of something without an address.
-    [[nodiscard]] token open(
+    [[nodiscard, gnu::always_inline]] inline token open(
         std::string_view label = {},
         std::source_location where = std::source_location::current()) const noexcept {
         return open(static_cast<const T*>(nullptr), label, where);

@@ -338,7 +338,8 @@ TEST(Descriptors, ThatStayOpenAreSeenWithTheirAge) {
 TEST(Descriptors, AreNotWatchedUnlessWanted) {
     const corodump::agent agent;
     const connections tracker("others");
-    for (const json& kind : support::dump_as_json()["tracked_resources"]["kinds"])
+    const json dump = support::dump_as_json();
+    for (const json& kind : dump["tracked_resources"]["kinds"])
         EXPECT_NE(kind["kind"], "descriptor");
 }
 
