@@ -53,8 +53,8 @@ void add_show(CLI::App& app, arguments& args) {
                                 "suspended", "running", "unknown"}));
     auto* const match = show.add_option(
         "--match", args.show.match,
-        "Only tasks with a frame's function or file, awaitable or name that matches this extended "
-        "regular expression");
+        "Only tasks with a frame's function or file, awaitable, name or label (NAME=VALUE) that "
+        "matches this extended regular expression");
     task->excludes(state)->excludes(match);
     show.add_option(
             "--against", args.against,

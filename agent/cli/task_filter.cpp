@@ -27,16 +27,24 @@ task_filter::task_filter(std::optional<std::string> state,
     regex_.reset(compiled.release());
 }
 
+bool task_filter::finds_in(std::string_view subject) const {
+    regmatch_t bounds{};  // a string of a dump may hold a NUL, so its length is passed
+    bounds.rm_eo = static_cast<regoff_t>(subject.size());
+    return ::regexec(regex_.get(), subject.data(), 1, &bounds, REG_STARTEND) == 0;
+}
+
 bool task_filter::matches(format::text what) {
     if (!what) return false;
     const auto [at, fresh] = known_.try_emplace(what.identity(), false);
-    if (fresh) {
-        const std::string_view subject = what.view();
-        regmatch_t bounds{};  // a string of a dump may hold a NUL, so its length is passed
-        bounds.rm_eo = static_cast<regoff_t>(subject.size());
-        at->second = ::regexec(regex_.get(), subject.data(), 1, &bounds, REG_STARTEND) == 0;
-    }
+    if (fresh) at->second = finds_in(what.view());
     return at->second;
+}
+
+bool task_filter::has_matching_label(const format::task& t) const {
+    if (!t.extra) return false;
+    return std::ranges::any_of(t.extra->labels, [this](const format::label& l) {
+        return finds_in(std::string(l.name.view()).append("=").append(l.value.view()));
+    });
 }
 
 bool task_filter::matches(const format::frame_shape& frame) {
@@ -55,7 +63,8 @@ bool task_filter::admits(const format::task& t) {
     // Users think of "suspended" and "running" as states too, so --state takes both lists.
     if (state_ && t.state != *state_ && t.activity != *state_) return false;
     if (!regex_) return true;
-    return matches(*t.chain) || matches(t.awaits.awaitable) || matches(t.name);
+    return matches(*t.chain) || matches(t.awaits.awaitable) || matches(t.name) ||
+           has_matching_label(t);
 }
 
 }  // namespace corodump::cli

@@ -5,7 +5,7 @@
 // A string that many tasks share is matched once.
 //
 // Threads: one owner. Signals: unsafe. Blocks: never. Errors: usage_error from the constructor.
-// Bounds: one regexec per distinct string.
+// Bounds: one regexec per distinct string, and one per label.
 #pragma once
 
 #include <regex.h>
@@ -14,6 +14,7 @@
 #include <optional>
 #include <stdexcept>
 #include <string>
+#include <string_view>
 #include <unordered_map>
 
 #include "agent/format/dump.hpp"
@@ -38,6 +39,9 @@ private:
             delete r;
         }
     };
+    [[nodiscard]] bool finds_in(std::string_view subject) const;
+    /// As NAME=VALUE.
+    [[nodiscard]] bool has_matching_label(const format::task& t) const;
     [[nodiscard]] bool matches(format::text what);
     [[nodiscard]] bool matches(const format::frame_shape& frame);
     [[nodiscard]] bool matches(const format::chain_shape& chain);

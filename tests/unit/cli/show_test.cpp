@@ -190,9 +190,10 @@ TEST(Show, FiltersByStateAndActivity) {
     EXPECT_TRUE(show(golden("joins"), {.state = "failed"}).has("shop::audit"));
 }
 
-TEST(Show, FiltersByFrameAwaitableAndName) {
+TEST(Show, FiltersByFrameAwaitableNameAndLabel) {
     const std::pair<const char*, const char*> patterns[] = {{"place_order", "296 of 302"},
                                                             {"transfer\\.cpp$", "4 of 302"},
+                                                            {"^route=/transfer$", "4 of 302"},
                                                             {"pool::acquire", "300 of 302"},
                                                             {"^session 1[0-9]$", "3 of 302"},
                                                             {"co_spawn", "300 of 302"}};

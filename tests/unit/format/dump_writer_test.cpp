@@ -55,7 +55,16 @@ public:
         return {given_name_, given_labels_, cancelled};
     }
 
+    std::span<const model::label> bound(std::span<const model::frame* const> chain) override {
+        const auto found = bound_in.find(chain.back()->address);
+        bound_labels_.assign(bound_labels_.size(), {"stale", "stale"});
+        if (found == bound_in.end()) return {};
+        bound_labels_ = found->second;
+        return bound_labels_;
+    }
+
     std::map<std::uint64_t, model::side> sides;
+    std::map<std::uint64_t, std::vector<model::label>> bound_in;
     std::map<std::uint64_t, model::location> places;
     std::map<std::uint64_t, std::vector<model::local>> locals_of;
     std::map<std::uint64_t, model::leaf> leaves;
@@ -63,7 +72,7 @@ public:
 
 private:
     std::string function_, file_, given_name_;
-    std::vector<model::label> given_labels_;
+    std::vector<model::label> given_labels_, bound_labels_;
 };
 
 model::leaf leaf_on(std::string_view awaitable) {
@@ -510,6 +519,16 @@ TEST(DumpWriter, MergesLabelsAndKeepsTheInnerValue) {
     w.give(0, {.name = {}, .labels = outer});
     w.give(2, {.name = {}, .labels = inner});
     EXPECT_EQ(w.task()["labels"].dump(), R"({"tenant":"acme","stage":"query","table":"orders"})");
+}
+
+TEST(DumpWriter, ShowsWhatIsBoundInTheInnermostFrameWhereNoLabelOfTheNameWasGiven) {
+    world w;
+    const model::label by_hand[] = {{"tenant", "by hand"}};
+    w.chain(3);
+    w.give(1, {.name = {}, .labels = by_hand});
+    w.details.bound_in[w.frames[2].address] = {
+        {"tenant", "bound"}, {"request_id", "first"}, {"step", "2"}, {"request_id", "last"}};
+    EXPECT_EQ(w.task()["labels"].dump(), R"({"tenant":"by hand","request_id":"last","step":"2"})");
 }
 
 TEST(DumpWriter, AsksOnceForWhatOneFrameWasGiven) {
