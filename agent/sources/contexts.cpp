@@ -323,8 +323,9 @@ void end_context(const record* own) noexcept {
         put(*note, nullptr, note_settled);
 }
 
-void end_thread_context(std::atomic<bound_list*>& of) noexcept {
-    unshare(of.exchange(nullptr, std::memory_order_acq_rel));
+void end_thread_context(thread_context& of) noexcept {
+    unshare(of.bound.exchange(nullptr, std::memory_order_acq_rel));
+    unshare(std::exchange(of.starter_to_be, nullptr));
 }
 
 void trim_contexts(const detail::slab_header& slab) noexcept {

@@ -29,6 +29,7 @@
 
 #include "agent/model/snapshot.hpp"
 #include "agent/sources/context_lists.hpp"
+#include "agent/sources/thread_context.hpp"
 
 namespace corodump::sources {
 
@@ -40,7 +41,7 @@ void inherit_context(const detail::record* own) noexcept;
 /// The record is about to end.
 void end_context(const detail::record* own) noexcept;
 /// This thread ends; without the pool's lock.
-void end_thread_context(std::atomic<bound_list*>& of) noexcept;
+void end_thread_context(thread_context& of) noexcept;
 /// The slab has emptied. Under the pool's lock.
 void trim_contexts(const detail::slab_header& slab) noexcept;
 

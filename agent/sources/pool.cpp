@@ -266,7 +266,7 @@ void flush(thread_state& thread, std::size_t index, std::uint32_t keep) noexcept
 
 void detach(void* held) noexcept {
     auto* const node = static_cast<thread_node*>(held);
-    end_thread_context(node->context.bound);  // runs code of the service's: before all else
+    end_thread_context(node->context);  // runs code of the service's: before all else
     corodump_thread_v1 = &empty_state;
     const pool_lock lock;
     for (std::size_t i = 0; i < size_classes; ++i) flush(node->state, i, 0);
