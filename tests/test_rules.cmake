@@ -91,8 +91,14 @@ function(corodump_precompile target tier)
         TARGET_DIRECTORY ${target}
         APPEND
         PROPERTY OBJECT_DEPENDS "${compiled}")
-    # g++ forgets the header's own `#pragma GCC diagnostic` where templates come from such a file.
-    target_compile_options(
-        ${target} BEFORE
-        PRIVATE "SHELL:-include \"${header}\"" $<$<CXX_COMPILER_ID:GNU>:-Wno-invalid-offsetof>)
+    target_compile_options(${target} BEFORE PRIVATE "SHELL:-include \"${header}\"")
+    # g++ forgets the headers' own `#pragma GCC diagnostic` where templates come from such a file; a
+    # source's options come last.
+    if(CMAKE_CXX_COMPILER_ID STREQUAL "GNU")
+        set_property(
+            SOURCE ${sources}
+            TARGET_DIRECTORY ${target}
+            APPEND
+            PROPERTY COMPILE_OPTIONS -Wno-invalid-offsetof -Wno-shadow)
+    endif()
 endfunction()
