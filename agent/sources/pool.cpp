@@ -277,10 +277,12 @@ void detach(void* held) noexcept {
 }
 
 void lock_for_fork() noexcept {
+    hold_profile();
     pthread_mutex_lock(&pool_lock::mutex);
 }
 void unlock_after_fork() noexcept {
     pthread_mutex_unlock(&pool_lock::mutex);
+    release_profile();
 }
 /// Atomic: the watchdog may be reading the state's former tid (thread_states.cpp).
 void note_tid(thread_state& of) noexcept {
@@ -289,7 +291,7 @@ void note_tid(thread_state& of) noexcept {
 }
 
 void repair_child() noexcept {
-    pthread_mutex_unlock(&pool_lock::mutex);
+    unlock_after_fork();
     if (corodump_thread_v1 != &empty_state) note_tid(*corodump_thread_v1);
     for (thread_node* node = threads.load(std::memory_order_relaxed); node != nullptr;
          node = node->next)

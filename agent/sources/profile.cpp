@@ -433,6 +433,13 @@ void leave_profile(thread_node& thread, const record* own, std::uint32_t session
     of.depth.store(depth - 1, std::memory_order_release);
 }
 
+void hold_profile() noexcept {
+    state.lock.lock();
+}
+void release_profile() noexcept {
+    state.lock.unlock();
+}
+
 void forget_profile(thread_profile& of) noexcept {
     of.depth.store(0, relaxed);
     of.left = nullptr;

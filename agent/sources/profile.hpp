@@ -45,6 +45,9 @@ int reset_profile() noexcept;
 /// The thread goes into and out of the coroutine. `of` is the thread's own node.
 void enter_profile(thread_node& of, detail::record* own, std::uint32_t session) noexcept;
 void leave_profile(thread_node& of, const detail::record* own, std::uint32_t session) noexcept;
+/// Around a fork: nobody is in the middle of a start, stop or reset, and the child's lock is free.
+void hold_profile() noexcept;
+void release_profile() noexcept;
 /// The thread is gone, or was lost in a fork: it is inside of nothing.
 void forget_profile(thread_profile& of) noexcept;
 /// Of a slab that has emptied. Under the pool's lock.

@@ -13,6 +13,7 @@
 
 #include "agent/base/clock.hpp"
 #include "agent/sources/profile_nodes.hpp"
+#include "tests/unit/child_process.hpp"
 
 namespace corodump::sources {
 namespace {
@@ -511,6 +512,29 @@ TEST(ProfileNodes, CutChainsThatAreTooDeep) {
     }
     node = node_below(node, f.key());
     EXPECT_EQ(node_at(node).parent, cut_node);
+}
+
+TEST(ProfileFork, LeavesTheChildFreeToStartAndStop) {
+    corodump_release_v1(corodump_allocate_v1(100), 100);  // this thread is one of the pool's
+    std::atomic<bool> done{false};
+    std::thread other([&] {
+        while (!done.load()) {
+            start_profile(profile_clock::wall);
+            reset_profile();
+            stop_profile();
+        }
+    });
+    int failed = 0;
+    for (int i = 0; i < 100 && failed == 0; ++i) {
+        failed = test::run_in_child([] {
+            stop_profile();
+            REQUIRE(start_profile(profile_clock::off) == 0);
+            REQUIRE(stop_profile() == 0);
+        });
+    }
+    done = true;
+    other.join();
+    EXPECT_EQ(failed, 0) << "or the deadline was missed";
 }
 
 /// Last of all: the table is never emptied.
