@@ -134,7 +134,7 @@ TEST(TrackedResources, ThatAreOpenForTooLongAreToldWithPlaceAndTask) {
     EXPECT_NE(verdict["evidence"][0].get<std::string>().find("app::acquire"), std::string::npos);
     const std::vector<corodump::leak> reported = tracker.report_leaks(limit);
     ASSERT_EQ(reported.size(), 1U);
-    EXPECT_EQ(reported[0].task_id, dump["tasks"][0]["id"]);
+    EXPECT_EQ(dump["tasks"][0]["id"], json(reported[0].task_id));
     EXPECT_EQ(reported[0].task_name, "session 17");
     EXPECT_EQ(reported[0].function, "app::acquire");
 
