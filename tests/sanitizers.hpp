@@ -20,3 +20,12 @@
 #endif
 
 #define CORODUMP_TEST_SANITIZED (CORODUMP_TEST_ASAN || CORODUMP_TEST_TSAN)
+
+// First in a test that looks at the stack of a thread which runs. ThreadSanitizer holds signals back
+// until the thread enters its runtime, and the assembly there has no unwind tables.
+#if CORODUMP_TEST_TSAN
+#define CORODUMP_TEST_NEEDS_RUNNING_STACKS() \
+    GTEST_SKIP() << "a stack ends inside of ThreadSanitizer's runtime, which has no tables for it"
+#else
+#define CORODUMP_TEST_NEEDS_RUNNING_STACKS() static_cast<void>(0)
+#endif

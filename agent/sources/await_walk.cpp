@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "agent/sources/descriptions.hpp"
+#include "agent/sources/each_slot.hpp"
 #include "agent/sources/frame_memory.hpp"
 #include "agent/sources/image_facts.hpp"
 #include "agent/sources/pool.hpp"
@@ -13,7 +14,6 @@ namespace {
 
 constexpr std::size_t max_promise_words = 64;
 constexpr std::size_t max_awaiter_words = 32;
-constexpr std::size_t max_slots = 16384;
 
 constinit image_facts<detail::promise_info> promises;
 constinit image_facts<detail::awaitable_info> awaitables;
@@ -36,27 +36,14 @@ bool names(std::uint64_t word, std::uint64_t frame, const detail::record* of) no
 }
 
 const detail::record* outside_named(std::uint64_t word) noexcept {
-    std::size_t looked = 0;
-    for (std::size_t c = 0; c < chunk_count(); ++c) {
-        for (std::size_t s = 0; s < slabs_in_chunk; ++s) {
-            const std::uintptr_t at = chunk_at(c) + s * detail::slab_bytes;
-            const auto* const slab = reinterpret_cast<const detail::slab_header*>(at);
-            const object_place first = place_of(at + detail::slab_header_bytes);
-            if (first.slab == nullptr || slab->kind != detail::slab_kind::slots) continue;
-            const std::uint32_t carved =
-                std::min(slab->carved.load(std::memory_order_acquire), slab->capacity);
-            for (std::uint32_t i = 0; i < carved; ++i) {
-                if (++looked > max_slots) return nullptr;
-                const auto* const one = reinterpret_cast<const detail::slot*>(
-                    first.begin + std::uintptr_t{i} * slab->object_bytes);
-                const auto frame =
-                    reinterpret_cast<std::uint64_t>(one->frame.load(std::memory_order_acquire));
-                if (is_live(&one->tracked) && names(word, frame, &one->tracked))
-                    return &one->tracked;
-            }
-        }
-    }
-    return nullptr;
+    const detail::record* found = nullptr;
+    each_slot([&](const detail::slot& one) {
+        const auto frame =
+            reinterpret_cast<std::uint64_t>(one.frame.load(std::memory_order_acquire));
+        if (is_live(&one.tracked) && names(word, frame, &one.tracked)) found = &one.tracked;
+        return found != nullptr;
+    });
+    return found;
 }
 
 /// It has an awaiter; where that is, 0: it does not wait.

@@ -6,6 +6,7 @@
 #include <utility>
 
 #include "agent/sources/await_walk.hpp"
+#include "agent/sources/each_slot.hpp"
 #include "agent/sources/frame_memory.hpp"
 #include "agent/sources/listeners.hpp"
 #include "agent/sources/object_notes.hpp"
@@ -38,11 +39,28 @@ using context_notes = object_notes<noted_context, detail::note_of_context>;
 constinit std::atomic<bool> used{false};
 constinit std::atomic<std::uint64_t> last_scope{0};
 
+/// Frames outside of the pool by their addresses; of two in one place the later counts.
+constexpr std::size_t slot_places = 16384;
+constinit std::atomic<const record*> slots[slot_places];
+std::atomic<const record*>& slot_place(std::uint64_t frame) noexcept {
+    return slots[(frame * 0x9E3779B97F4A7C15ULL) >> 50U];
+}
+
+void remember_slot(const record* own) noexcept {
+    slot_place(frame_of(own)).store(own, std::memory_order_release);
+}
+
 void use_contexts() noexcept {
     if (used.load(relaxed) || used.exchange(true)) return;
     // Ends first: whoever is told of a birth is told of the end.
     listen_to_ends(listener::contexts, true);
     listen_to_births(listener::contexts, true);
+    // Those from before may be what awaits: they are told of by nobody.
+    each_slot([](const detail::slot& one) {
+        if ((one.tracked.generation.load(std::memory_order_acquire) & 1U) != 0)
+            remember_slot(&one.tracked);
+        return false;
+    });
 }
 
 /// While in scope, the watchdog does not believe what it reads of the note.
@@ -127,13 +145,6 @@ bool starts_at_once(const record* own) noexcept {
 
 /// A promise's place in its frame: two pointers come first, then its alignment's worth.
 constexpr std::uint64_t largest_promise_offset = 64;
-
-/// Frames outside of the pool by their addresses; of two in one place the later counts.
-constexpr std::size_t slot_places = 16384;
-constinit std::atomic<const record*> slots[slot_places];
-std::atomic<const record*>& slot_place(std::uint64_t frame) noexcept {
-    return slots[(frame * 0x9E3779B97F4A7C15ULL) >> 50U];
-}
 
 /// The words of the promise of `own`, which this thread runs, in which it may name who awaits it.
 std::span<const std::uint64_t> promise_words(const record* own,
@@ -304,8 +315,7 @@ bool contexts_are_used() noexcept {
 }
 
 void inherit_context(const record* own) noexcept {
-    if (slab_of(own)->kind == detail::slab_kind::slots)
-        slot_place(frame_of(own)).store(own, std::memory_order_release);
+    if (slab_of(own)->kind == detail::slab_kind::slots) remember_slot(own);
     const record* const creator = running_record();
     bound_list* const list = share(const_cast<bound_list*>(current_bound()));
     noted_context* const note = context_notes::at(own);

@@ -93,7 +93,7 @@ std::uint64_t cpu_ns_of(std::uint32_t tid) noexcept {
     return to > from ? to - from : 0;
 }
 
-[[gnu::noinline]] profile_counter* make_chunk(thread_profile& of, std::uint32_t chunk) noexcept {
+[[gnu::noinline]] profile_counter* make_chunk(thread_profile& of, std::size_t chunk) noexcept {
     void* const mapped =
         mmap(nullptr, thread_profile::chunk_counters * sizeof(profile_counter),
              PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
@@ -108,7 +108,7 @@ std::uint64_t cpu_ns_of(std::uint32_t tid) noexcept {
 [[gnu::always_inline]] inline profile_counter& counter_of(thread_profile& of,
                                                           std::uint32_t node) noexcept {
     static constinit profile_counter nobody{};
-    const std::uint32_t chunk = node / thread_profile::chunk_counters;
+    const std::size_t chunk = node / thread_profile::chunk_counters;
     profile_counter* counters = of.chunks[chunk].load(relaxed);
     if (counters == nullptr) [[unlikely]] {
         counters = make_chunk(of, chunk);

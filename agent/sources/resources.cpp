@@ -56,7 +56,7 @@ struct resource_node {
 
 // The range, and whose each slab is; null: not there yet.
 resource_entry* entries = nullptr;
-std::size_t reserved_slabs = 0;
+std::atomic<std::size_t> reserved_slabs{0};  ///< set once
 std::atomic<resource_node*> owners[max_slabs];
 std::atomic<std::size_t> slabs_taken{0};
 std::atomic<resource_node*> nodes{nullptr};
@@ -103,7 +103,7 @@ void prepare() noexcept {
                                   MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
         if (mapped == MAP_FAILED) continue;
         entries = static_cast<resource_entry*>(mapped);
-        reserved_slabs = slabs;
+        reserved_slabs.store(slabs, relaxed);
         return;
     }
 }
@@ -153,9 +153,10 @@ void set_next(resource_entry& entry, resource_entry* next) noexcept {
 }
 
 bool take_slab(resource_node& node) noexcept {
-    if (entries == nullptr || slabs_taken.load(relaxed) >= reserved_slabs) return false;
+    if (entries == nullptr || slabs_taken.load(relaxed) >= reserved_slabs.load(relaxed))
+        return false;
     const std::size_t slab = slabs_taken.fetch_add(1, relaxed);
-    if (slab >= reserved_slabs) return false;
+    if (slab >= reserved_slabs.load(relaxed)) return false;
     resource_entry* const first = entries + slab * slab_entries;
     // Refused, the slab stays without an owner: its number is lost, which is no more than 64 KiB of
     // address space.
@@ -172,7 +173,8 @@ bool take_slab(resource_node& node) noexcept {
 bool inherit_from(resource_node& node, resource_node& from) noexcept {
     resource_entry* const returned = from.returned.exchange(nullptr, acquire);
     if (from.free == nullptr && returned == nullptr && from.carve == from.carve_end) return false;
-    for (std::size_t i = 0; i < std::min(slabs_taken.load(relaxed), reserved_slabs); ++i) {
+    for (std::size_t i = 0; i < std::min(slabs_taken.load(relaxed), reserved_slabs.load(relaxed));
+         ++i) {
         resource_node* expected = &from;
         owners[i].compare_exchange_strong(expected, &node, release, relaxed);
     }
@@ -326,7 +328,7 @@ void read_text(const std::atomic<std::uint64_t>* from, std::size_t words,
 
 bool is_entry(std::uint64_t address) noexcept {
     const auto begin = reinterpret_cast<std::uint64_t>(entries);
-    return address >= begin && address < begin + reserved_slabs * slab_bytes &&
+    return address >= begin && address < begin + reserved_slabs.load(relaxed) * slab_bytes &&
            address % sizeof(resource_entry) == 0 &&
            owner_of(reinterpret_cast<const resource_entry*>(address)).load(acquire) != nullptr;
 }
@@ -433,7 +435,7 @@ bool glance_at(const resource_entry& from, resource_glance& to) noexcept {
 }
 
 std::size_t resource_slabs() noexcept {
-    return std::min(slabs_taken.load(acquire), reserved_slabs);
+    return std::min(slabs_taken.load(acquire), reserved_slabs.load(relaxed));
 }
 
 const resource_entry* resource_slab(std::size_t index) noexcept {

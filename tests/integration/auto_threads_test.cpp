@@ -15,6 +15,7 @@
 #include <vector>
 
 #include "support_dump.hpp"
+#include "tests/sanitizers.hpp"
 
 namespace running {
 
@@ -160,6 +161,7 @@ TEST_F(RunningTask, BlockedAfterItsResumptionShowsWhere) {
 }
 
 TEST_F(RunningTask, SpinningShowsWhere) {
+    CORODUMP_TEST_NEEDS_RUNNING_STACKS();
     const json dump = dump_of([] {
         std::coroutine_handle<> self;
         spinning_once_resumed(&self);

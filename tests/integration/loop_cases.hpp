@@ -14,6 +14,7 @@
 
 #include "support_dump.hpp"
 #include "support_stalls.hpp"
+#include "tests/sanitizers.hpp"
 
 namespace {
 
@@ -85,6 +86,7 @@ TEST_F(AsioLoop, OfSeveralThreadsIsToldOfForTheOneThatBlocks) {
 }
 
 TEST_F(AsioLoop, TellsOfACoroutineThatUsesAProcessor) {
+    CORODUMP_TEST_NEEDS_RUNNING_STACKS();
     corodump::asio_loop_monitor monitor(io, "coroutines", chosen);
     log_lines lines;
     asio::co_spawn(io, spinning(at), asio::detached);

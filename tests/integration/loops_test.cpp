@@ -18,6 +18,7 @@
 
 #include "support_dump.hpp"
 #include "support_stalls.hpp"
+#include "tests/sanitizers.hpp"
 
 namespace {
 
@@ -87,6 +88,7 @@ TEST(OwnLoop, IsToldOfWhileItsCallbackBlocks) {
 }
 
 TEST(OwnLoop, IsToldOfWhileItsCallbackUsesAProcessor) {
+    CORODUMP_TEST_NEEDS_RUNNING_STACKS();
     const corodump::agent agent(watchful());
     const corodump::loop_monitor monitor("spinner");
     const json dump = while_blocked(
@@ -249,9 +251,7 @@ TEST(Coroutine, IsToldOfWhileItsRunBlocks) {
 }
 
 TEST(Coroutine, IsToldOfWhileItsRunUsesAProcessor) {
-#if defined(__SANITIZE_THREAD__)
-    GTEST_SKIP() << "a stack ends inside of ThreadSanitizer's runtime, which has no tables for it";
-#endif
+    CORODUMP_TEST_NEEDS_RUNNING_STACKS();
     const corodump::agent agent(watchful());
     const json dump = while_blocked([](gate& at) { run_session(at, slow_spin); },
                                     "a coroutine has not suspended", "slow_spin");
