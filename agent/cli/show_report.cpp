@@ -390,11 +390,11 @@ void show_report::profile() {
     constexpr std::size_t rows = 10;
     const profile_tree tree(all_);
     out_ << '\n';
-    names_.hidden().profiled += write_profile_table(
-        tree,
-        {tree.times() ? profile_measure::running : profile_measure::resumes,
-         names_.options().all ? 0 : rows, names_.options().colours},
-        out_);
+    names_.hidden().profiled +=
+        write_profile_table(tree,
+                            {tree.times() ? profile_measure::running : profile_measure::resumes,
+                             names_.options().all ? 0 : rows, names_.options().colours},
+                            out_);
 }
 
 }  // namespace corodump::cli

@@ -8,6 +8,7 @@
 #include <new>
 
 // A leak checker that is there takes what the blocks point at for reachable.
+// NOLINTNEXTLINE(readability-identifier-naming): the sanitizer named it
 extern "C" __attribute__((weak)) void __lsan_register_root_region(const void*, std::size_t);
 
 namespace corodump::sources {

@@ -44,7 +44,9 @@ double ns_each(long times, Run run) {
     return static_cast<double>(cpu_ns() - began) / static_cast<double>(times);
 }
 
-void tell(const std::string& name, double ns) { std::printf("%s %.2f\n", name.c_str(), ns); }
+void tell(const std::string& name, double ns) {
+    std::printf("%s %.2f\n", name.c_str(), ns);
+}
 
 /// The agent as it would be with these options. Only one at a time.
 corodump::options with(bool creators, corodump::creation_stacks stacks) {

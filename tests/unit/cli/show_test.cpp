@@ -191,12 +191,10 @@ TEST(Show, FiltersByStateAndActivity) {
 }
 
 TEST(Show, FiltersByFrameAwaitableNameAndLabel) {
-    const std::pair<const char*, const char*> patterns[] = {{"place_order", "296 of 302"},
-                                                            {"transfer\\.cpp$", "4 of 302"},
-                                                            {"^route=/transfer$", "4 of 302"},
-                                                            {"pool::acquire", "300 of 302"},
-                                                            {"^session 1[0-9]$", "3 of 302"},
-                                                            {"co_spawn", "300 of 302"}};
+    const std::pair<const char*, const char*> patterns[] = {
+        {"place_order", "296 of 302"},     {"transfer\\.cpp$", "4 of 302"},
+        {"^route=/transfer$", "4 of 302"}, {"pool::acquire", "300 of 302"},
+        {"^session 1[0-9]$", "3 of 302"},  {"co_spawn", "300 of 302"}};
     for (const auto& [pattern, matches] : patterns) {
         EXPECT_TRUE(show(golden("hung_pool"), {.match = pattern}).has(matches)) << pattern;
     }
