@@ -61,20 +61,26 @@ std::int64_t resident_bytes() {
     return std::int64_t{kib} * 1024;
 }
 
-void open_a_crowd(benchmark::State& state) {
-    static const corodump::resource_tracker<connection> tracker("memory");
+/// Of the first crowd of the process: later ones use the same memory again.
+double bytes_of_each = 0;
+
+void measure_bytes() {
+    const corodump::resource_tracker<connection> tracker("memory");
     // What is executed, and the lists of this thread, are resident before it is measured.
     static_cast<void>(tracker.open(label_of_20));
     static_cast<void>(resident_bytes());
     std::vector<token> open(crowd);
-    static double bytes = 0;  // of the first time: later ones use the same memory again
-    for (auto _ : state) {
-        const std::int64_t before = resident_bytes();
+    const std::int64_t before = resident_bytes();
+    for (token& one : open) one = tracker.open(label_of_20);
+    bytes_of_each = static_cast<double>(resident_bytes() - before) / static_cast<double>(crowd);
+}
+
+void open_a_crowd(benchmark::State& state) {
+    static const corodump::resource_tracker<connection> tracker("memory");
+    std::vector<token> open(crowd);
+    for (auto _ : state)
         for (token& one : open) one = tracker.open(label_of_20);
-        if (bytes == 0)
-            bytes = static_cast<double>(resident_bytes() - before) / static_cast<double>(crowd);
-    }
-    state.counters["bytes_per_resource"] = bytes;
+    state.counters["bytes_per_resource"] = bytes_of_each;
 }
 
 /// As a dump does: all that is looked at of each.
@@ -109,6 +115,7 @@ BENCHMARK(look_at_a_crowd)->Name("resource/look")->Unit(benchmark::kMicrosecond)
 
 int main(int argc, char** argv) {
     const corodump::agent agent;
+    measure_bytes();
     benchmark::Initialize(&argc, argv);
     benchmark::RunSpecifiedBenchmarks();
 }
