@@ -6,8 +6,6 @@
 //     between the two
 //
 // Rounds take turns, so that all see the same machine; medians. Each line of the output: a name, ns.
-#include <time.h>
-
 #include <algorithm>
 #include <corodump/agent.hpp>
 #include <corodump/context.hpp>
@@ -21,6 +19,7 @@
 #include <vector>
 
 #include "agent/sources/listeners.hpp"
+#include "rounds.hpp"
 #include "shapes/shapes.hpp"
 
 int shapes_seed = 1;
@@ -28,30 +27,10 @@ std::size_t shapes_frame_bytes = 0;
 
 namespace {
 
-constexpr int rounds = 41;
+using rounds::median;
+using rounds::ns_each;
+using rounds::tell;
 const corodump::context_variable<int> request("request");
-
-std::int64_t cpu_ns() {
-    timespec now{};
-    clock_gettime(CLOCK_THREAD_CPUTIME_ID, &now);
-    return std::int64_t{now.tv_sec} * 1'000'000'000 + now.tv_nsec;
-}
-
-double median(std::vector<double> values) {
-    std::nth_element(values.begin(), values.begin() + rounds / 2, values.end());
-    return values[rounds / 2];
-}
-
-template <class Run>
-double ns_each(long times, Run run) {
-    const std::int64_t began = cpu_ns();
-    run(times);
-    return static_cast<double>(cpu_ns() - began) / static_cast<double>(times);
-}
-
-void tell(const std::string& name, double ns) {
-    std::printf("%s %.2f\n", name.c_str(), ns);
-}
 
 class task {
 public:
@@ -123,7 +102,7 @@ void compare_reads() {
         corodump_task_text_v1(&own);
         keep(&own);
     };
-    for (int i = 0; i < rounds; ++i) {
+    for (int i = 0; i < rounds::count; ++i) {
         current.push_back(measure(1, read_task));
         shallow.push_back(measure(0, read_variable));
         deep.push_back(measure(10, read_variable));
@@ -146,7 +125,7 @@ void listen(bool wanted) {
 
 void compare_creation(const std::string& name, long (*create)(long)) {
     std::vector<double> without, with;
-    for (int i = 0; i < rounds; ++i) {
+    for (int i = 0; i < rounds::count; ++i) {
         listen(false);
         without.push_back(ns_each(20'000, [&](long count) { create(count); }));
         listen(true);
@@ -159,7 +138,7 @@ void compare_creation(const std::string& name, long (*create)(long)) {
 
 void measure_binding() {
     std::vector<double> bound;
-    for (int i = 0; i < rounds; ++i)
+    for (int i = 0; i < rounds::count; ++i)
         bound.push_back(measure(1, [] {
             const auto scope = request.bind(3);
             keep(&scope);

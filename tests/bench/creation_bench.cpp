@@ -6,8 +6,6 @@
 //
 // Rounds take turns, so that all see the same machine; medians. Each line of the output: a name, ns.
 #include <execinfo.h>
-#include <time.h>
-
 #include <algorithm>
 #include <corodump/agent.hpp>
 #include <corodump/detail/abi.hpp>
@@ -16,6 +14,7 @@
 #include <string>
 #include <vector>
 
+#include "rounds.hpp"
 #include "shapes/shapes.hpp"
 
 int shapes_seed = 1;
@@ -23,30 +22,10 @@ std::size_t shapes_frame_bytes = 0;
 
 namespace {
 
-constexpr int rounds = 41;
+using rounds::median;
+using rounds::ns_each;
+using rounds::tell;
 constexpr int depth = 20;
-
-std::int64_t cpu_ns() {
-    timespec now{};
-    clock_gettime(CLOCK_THREAD_CPUTIME_ID, &now);
-    return std::int64_t{now.tv_sec} * 1'000'000'000 + now.tv_nsec;
-}
-
-double median(std::vector<double> values) {
-    std::nth_element(values.begin(), values.begin() + rounds / 2, values.end());
-    return values[rounds / 2];
-}
-
-template <class Run>
-double ns_each(long times, Run run) {
-    const std::int64_t began = cpu_ns();
-    run(times);
-    return static_cast<double>(cpu_ns() - began) / static_cast<double>(times);
-}
-
-void tell(const std::string& name, double ns) {
-    std::printf("%s %.2f\n", name.c_str(), ns);
-}
 
 /// The agent as it would be with these options. Only one at a time.
 corodump::options with(bool creators, corodump::creation_stacks stacks) {
@@ -80,7 +59,7 @@ void backtraces(long times) {
 
 void compare_stacks() {
     std::vector<double> ours, creators, glibc;
-    for (int i = 0; i < rounds; ++i) {
+    for (int i = 0; i < rounds::count; ++i) {
         {
             const corodump::agent agent(with(true, corodump::creation_stacks::all));
             frame_of_pool = corodump_allocate_v1(128);
@@ -106,7 +85,7 @@ void compare_creation(const char* name, long (*create)(long)) {
         with(false, creation_stacks::off), with(true, creation_stacks::off),
         with(true, creation_stacks::sampled), with(true, creation_stacks::all)};
     std::vector<double> times[4];
-    for (int i = 0; i < rounds; ++i)
+    for (int i = 0; i < rounds::count; ++i)
         for (int mode = 0; mode < 4; ++mode) {
             const corodump::agent agent(modes[mode]);
             times[mode].push_back(ns_each(20'000, [&](long count) { create(count); }));

@@ -2,8 +2,6 @@
 // a coroutine's life (create, co_await, run, destroy), for each clock over no profile.
 //
 // Rounds take turns, so that all see the same machine; medians. Each line of the output: a name, ns.
-#include <time.h>
-
 #include <algorithm>
 #include <corodump/agent.hpp>
 #include <corodump/profile.hpp>
@@ -12,6 +10,7 @@
 #include <string>
 #include <vector>
 
+#include "rounds.hpp"
 #include "shapes/shapes.hpp"
 
 int shapes_seed = 1;
@@ -19,37 +18,23 @@ std::size_t shapes_frame_bytes = 0;
 
 namespace {
 
-constexpr int rounds = 41;
+using rounds::median;
 constexpr int modes = 4;
 constexpr const char* mode_names[modes] = {"off", "counts", "wall", "cpu"};
-
-std::int64_t cpu_ns() {
-    timespec now{};
-    clock_gettime(CLOCK_THREAD_CPUTIME_ID, &now);
-    return std::int64_t{now.tv_sec} * 1'000'000'000 + now.tv_nsec;
-}
-
-double median(std::vector<double> values) {
-    std::nth_element(values.begin(), values.begin() + rounds / 2, values.end());
-    return values[rounds / 2];
-}
 
 /// Mode 0 is no profile; the others are the clocks, in their order.
 template <class Run>
 void compare(const std::string& name, long times, Run run) {
     std::vector<double> took[modes];
-    for (int i = 0; i < rounds; ++i)
+    for (int i = 0; i < rounds::count; ++i)
         for (int mode = 0; mode < modes; ++mode) {
             if (mode != 0) corodump_profile_start_v1(static_cast<std::uint32_t>(mode - 1));
             run(times / 8);  // its frames have been met then
-            const std::int64_t began = cpu_ns();
-            run(times);
-            took[mode].push_back(static_cast<double>(cpu_ns() - began) /
-                                 static_cast<double>(times));
+            took[mode].push_back(rounds::ns_each(times, run));
             if (mode != 0) corodump_profile_stop_v1();
         }
     for (int mode = 0; mode < modes; ++mode)
-        std::printf("profile/%s/%s %.2f\n", name.c_str(), mode_names[mode], median(took[mode]));
+        rounds::tell("profile/" + name + "/" + mode_names[mode], median(took[mode]));
 }
 
 template <class Waiter, class Resume, class Destroy>
